@@ -1,0 +1,191 @@
+"""Actors: the base class and its boundary to pykka, managed processes, probes, and their values."""
+
+from treewarden.actors._actor import Actor as Actor
+from treewarden.actors._actor import spawn as spawn
+from treewarden.actors._child_spec import BRUTAL_KILL as BRUTAL_KILL
+from treewarden.actors._child_spec import INFINITY as INFINITY
+from treewarden.actors._child_spec import Backoff as Backoff
+from treewarden.actors._child_spec import BrutalKill as BrutalKill
+from treewarden.actors._child_spec import ChildSpec as ChildSpec
+from treewarden.actors._child_spec import ChildType as ChildType
+from treewarden.actors._child_spec import Intensity as Intensity
+from treewarden.actors._child_spec import Restart as Restart
+from treewarden.actors._clock import Clock as Clock
+from treewarden.actors._clock import SystemClock as SystemClock
+from treewarden.actors._context import Context as Context
+from treewarden.actors._dispatcher import Dispatcher as Dispatcher
+from treewarden.actors._dispatcher import ThreadDispatcher as ThreadDispatcher
+from treewarden.actors._errors import ActorCrashed as ActorCrashed
+from treewarden.actors._errors import ActorDead as ActorDead
+from treewarden.actors._errors import Fenced as Fenced
+from treewarden.actors._errors import Ignore as Ignore
+from treewarden.actors._errors import InvalidChildSpec as InvalidChildSpec
+from treewarden.actors._errors import Rejected as Rejected
+from treewarden.actors._errors import ServiceMissing as ServiceMissing
+from treewarden.actors._errors import TreewardenError as TreewardenError
+from treewarden.actors._events import ChildAbandoned as ChildAbandoned
+from treewarden.actors._events import ChildDeclined as ChildDeclined
+from treewarden.actors._events import ChildExited as ChildExited
+from treewarden.actors._events import ChildFailed as ChildFailed
+from treewarden.actors._events import ChildReady as ChildReady
+from treewarden.actors._events import ChildRestarting as ChildRestarting
+from treewarden.actors._events import ChildStarted as ChildStarted
+from treewarden.actors._events import ChildStartFailed as ChildStartFailed
+from treewarden.actors._events import ChildStopped as ChildStopped
+from treewarden.actors._events import ChildWaiting as ChildWaiting
+from treewarden.actors._events import DeadLetter as DeadLetter
+from treewarden.actors._events import Event as Event
+from treewarden.actors._events import EventSink as EventSink
+from treewarden.actors._events import MessageFenced as MessageFenced
+from treewarden.actors._events import ProbeFailed as ProbeFailed
+from treewarden.actors._events import ProcessAdopted as ProcessAdopted
+from treewarden.actors._events import ProcessExited as ProcessExited
+from treewarden.actors._events import ProcessReplaced as ProcessReplaced
+from treewarden.actors._events import ProcessSpawned as ProcessSpawned
+from treewarden.actors._events import ProcessStuck as ProcessStuck
+from treewarden.actors._events import RuntimeStarted as RuntimeStarted
+from treewarden.actors._events import RuntimeStopped as RuntimeStopped
+from treewarden.actors._events import RuntimeStopping as RuntimeStopping
+from treewarden.actors._events import SnapshotQuarantined as SnapshotQuarantined
+from treewarden.actors._events import StrayEnded as StrayEnded
+from treewarden.actors._events import SupervisorGaveUp as SupervisorGaveUp
+from treewarden.actors._exits import Crashed as Crashed
+from treewarden.actors._exits import ExitReason as ExitReason
+from treewarden.actors._exits import Gone as Gone
+from treewarden.actors._exits import Killed as Killed
+from treewarden.actors._exits import Normal as Normal
+from treewarden.actors._exits import Shutdown as Shutdown
+from treewarden.actors._exits import Unresponsive as Unresponsive
+from treewarden.actors._exits import describe_exit as describe_exit
+from treewarden.actors._exits import is_abnormal as is_abnormal
+from treewarden.actors._ids import ActorPath as ActorPath
+from treewarden.actors._ids import ChildId as ChildId
+from treewarden.actors._ids import Generation as Generation
+from treewarden.actors._ids import child_path as child_path
+from treewarden.actors._ids import is_child_id as is_child_id
+from treewarden.actors._ids import parse_path as parse_path
+from treewarden.actors._messages import ChildNotice as ChildNotice
+from treewarden.actors._messages import Declined as Declined
+from treewarden.actors._messages import Exited as Exited
+from treewarden.actors._messages import Ready as Ready
+from treewarden.actors._messages import Started as Started
+from treewarden.actors._messages import StopReport as StopReport
+from treewarden.actors._probe import CommandProbe as CommandProbe
+from treewarden.actors._probe import Health as Health
+from treewarden.actors._probe import Healthy as Healthy
+from treewarden.actors._probe import HttpProbe as HttpProbe
+from treewarden.actors._probe import Liveness as Liveness
+from treewarden.actors._probe import Probe as Probe
+from treewarden.actors._probe import ProbeRunner as ProbeRunner
+from treewarden.actors._probe import Readiness as Readiness
+from treewarden.actors._probe import TcpProbe as TcpProbe
+from treewarden.actors._probe import Unhealthy as Unhealthy
+from treewarden.actors._ref import ActorRef as ActorRef
+from treewarden.actors._ref import Address as Address
+from treewarden.actors._reply import Reply as Reply
+from treewarden.actors._system import ActorSystem as ActorSystem
+from treewarden.actors._system import Directory as Directory
+from treewarden.actors._system import Log as Log
+from treewarden.actors._system import LogFactory as LogFactory
+from treewarden.actors._timers import Timer as Timer
+from treewarden.actors._timers import Timers as Timers
+from treewarden.actors._timers import TimerThread as TimerThread
+from treewarden.actors.processes import FromEnv as FromEnv
+from treewarden.actors.processes import ManagedProcess as ManagedProcess
+from treewarden.actors.processes import ProcessSpec as ProcessSpec
+
+__all__ = [
+    "BRUTAL_KILL",
+    "INFINITY",
+    "Actor",
+    "ActorCrashed",
+    "ActorDead",
+    "ActorPath",
+    "ActorRef",
+    "ActorSystem",
+    "Address",
+    "Backoff",
+    "BrutalKill",
+    "ChildAbandoned",
+    "ChildDeclined",
+    "ChildExited",
+    "ChildFailed",
+    "ChildId",
+    "ChildNotice",
+    "ChildReady",
+    "ChildRestarting",
+    "ChildSpec",
+    "ChildStartFailed",
+    "ChildStarted",
+    "ChildStopped",
+    "ChildType",
+    "ChildWaiting",
+    "Clock",
+    "CommandProbe",
+    "Context",
+    "Crashed",
+    "DeadLetter",
+    "Declined",
+    "Directory",
+    "Dispatcher",
+    "Event",
+    "EventSink",
+    "ExitReason",
+    "Exited",
+    "Fenced",
+    "FromEnv",
+    "Generation",
+    "Gone",
+    "Health",
+    "Healthy",
+    "HttpProbe",
+    "Ignore",
+    "Intensity",
+    "InvalidChildSpec",
+    "Killed",
+    "Liveness",
+    "Log",
+    "LogFactory",
+    "ManagedProcess",
+    "MessageFenced",
+    "Normal",
+    "Probe",
+    "ProbeFailed",
+    "ProbeRunner",
+    "ProcessAdopted",
+    "ProcessExited",
+    "ProcessReplaced",
+    "ProcessSpawned",
+    "ProcessSpec",
+    "ProcessStuck",
+    "Readiness",
+    "Ready",
+    "Rejected",
+    "Reply",
+    "Restart",
+    "RuntimeStarted",
+    "RuntimeStopped",
+    "RuntimeStopping",
+    "ServiceMissing",
+    "Shutdown",
+    "SnapshotQuarantined",
+    "Started",
+    "StopReport",
+    "StrayEnded",
+    "SupervisorGaveUp",
+    "SystemClock",
+    "TcpProbe",
+    "ThreadDispatcher",
+    "Timer",
+    "TimerThread",
+    "Timers",
+    "TreewardenError",
+    "Unhealthy",
+    "Unresponsive",
+    "child_path",
+    "describe_exit",
+    "is_abnormal",
+    "is_child_id",
+    "parse_path",
+    "spawn",
+]

@@ -1,0 +1,176 @@
+"""The actor base class, and the one place that touches pykka's hooks.
+
+pykka 4.5's `Actor` stays the base, so refs, futures and proxies work as its users know them. What
+it leaves open is mended in `_incarnation`: a failing `on_start` is a failed start, any unexpected
+exception ends the actor, `SystemExit` ends only the actor that raised it, a stop overtakes the
+mailbox, and every end is declared exactly once, after `on_stop` (supervision.md B 8).
+"""
+
+import itertools
+import threading
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, Self, TypeVar, cast
+
+import pykka
+from pykka import messages as pykka_messages
+
+from treewarden.actors._child_spec import ChildSpec, ChildType
+from treewarden.actors._context import Context
+from treewarden.actors._exits import ExitReason, Normal
+from treewarden.actors._ids import ActorPath, Generation
+from treewarden.actors._incarnation import Incarnation
+from treewarden.actors._messages import ChildNotice, StopReport
+from treewarden.actors._ref import ActorRef
+from treewarden.actors._reply import Reply
+from treewarden.actors._system import ActorSystem
+
+__all__ = ["Actor", "spawn"]
+
+A = TypeVar("A", bound="Actor")
+
+_urns: Final = itertools.count(1)
+
+
+class Actor(pykka.Actor):
+    """Something with a state of its own that handles one message at a time.
+
+    Override `__init__`, `on_start`, `on_receive` and `on_stop`; all four run on the actor's own
+    turn, never concurrently. `self.context` is there from `__init__` on. An exception that is not
+    `Rejected` (in a handler) or `Ignore` (in `on_start`) crashes the actor; its supervisor decides
+    what follows.
+
+    Example:
+        class Counter(Actor):
+            def __init__(self, start: int = 0) -> None:
+                super().__init__()
+                self.count = start
+
+            def on_receive(self, message: object) -> int:
+                self.count += 1
+                return self.count
+    """
+
+    child_type: ClassVar[ChildType] = ChildType.WORKER
+    """What this class is to a supervisor (OTP's `type`)."""
+
+    stop_allowance: ClassVar[float] = 0.0
+    """Seconds a supervisor waits beyond `shutdown`, for actors that use `shutdown` as a grace themselves."""
+
+    context: Context
+
+    @classmethod
+    def start(cls, *_args: Any, **_kwargs: Any) -> Any:
+        """Refuse: an actor of this class runs under a supervisor.
+
+        Use `Runtime.start(ChildSpec.of(YourActor, ...))`, or `start_child` on a supervisor.
+
+        Raises:
+            TypeError: always. An actor without a supervisor is one nobody would restart or stop.
+        """
+        raise TypeError(
+            f"{cls.__name__}.start() was called; a Treewarden actor runs under a supervisor:"
+            f" Runtime.start(ChildSpec.of({cls.__name__}, ...))"
+        )
+
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
+        # pykka's own __init__ ran in `spawn`, before anybody could send to this actor; running it
+        # again would replace the inbox under its senders.
+        if not hasattr(self, "context"):
+            raise TypeError(
+                f"{type(self).__name__}() was called; describe it with ChildSpec.of({type(self).__name__}, ...)"
+            )
+
+    def on_start(self) -> None:
+        """Set up, after `__init__`. An exception here is a failed start; `Ignore` declines it."""
+
+    def on_receive(self, message: Any) -> Any:
+        """Handle `message`; what is returned answers an `ask`."""
+        self.context.log.warning("unexpected message", message=type(message).__name__)
+
+    def on_stop(self, reason: ExitReason | None = None) -> None:
+        """Clean up, however the actor ends (a kill excepted); `reason` is never None."""
+
+    def on_stop_request(self, reason: ExitReason) -> None:
+        """Begin to end with `reason`; by default at once. For framework actors."""
+        self.context.exit(reason)
+
+    def on_kill(self) -> None:
+        """Let go of what must not outlive the actor, without delay. For framework actors."""
+
+    def on_system(self, message: object) -> None:
+        """Handle a message of the system lane. For framework actors."""
+        self.context.log.warning("unexpected system message", message=type(message).__name__)
+
+    def stop_report(self) -> StopReport:
+        """What the end of this actor really ended. For framework actors."""
+        return StopReport(stopped=(self.context.path,))
+
+    def handle(self, message: Any) -> Any:
+        """Route pykka's own messages (proxies, stop) and everything else to `on_receive`."""
+        if isinstance(message, pykka_messages._ActorStop):  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - what pykka's ref.stop() sends
+            self.stop()
+            return None
+        return self._handle_receive(message)
+
+    def stop(self) -> None:
+        """End this actor with `Normal()` after the message in hand."""
+        self.on_stop_request(Normal())
+
+    @property
+    def actor_ref(self) -> ActorRef[Self]:  # pyright: ignore[reportIncompatibleMethodOverride] - pykka's ref is invariant in its actor
+        """This incarnation's ref."""
+        return cast("ActorRef[Self]", self._actor_ref)
+
+    @staticmethod
+    def _create_actor_inbox() -> Any:
+        return _NoInbox()
+
+    @staticmethod
+    def _create_future() -> pykka.Future[Any]:
+        return Reply()
+
+    def _start_actor_loop(self) -> None:
+        raise AssertionError("actors are started by spawn()")
+
+
+class _NoInbox:
+    """Stands where pykka wants an inbox; our refs put messages into the incarnation's lanes."""
+
+    def put(self, envelope: object, /) -> None:
+        raise AssertionError(f"nothing sends through pykka's inbox, found {envelope!r}")
+
+    def get(self) -> Any:
+        raise AssertionError("nothing reads pykka's inbox")
+
+    def empty(self) -> bool:
+        return True
+
+
+def spawn(
+    system: ActorSystem,
+    spec: ChildSpec,
+    *,
+    path: ActorPath,
+    parent: ActorPath | None,
+    generation: Generation,
+    notify: Callable[[ChildNotice], None] | None,
+) -> ActorRef[Any]:
+    """Start one incarnation of `spec` and return at once.
+
+    `notify` hears, from any thread: `Started` (then perhaps `Ready`) or `Declined`, and `Exited`
+    exactly once. A failed start is an `Exited` without a `Started`. For supervisors.
+    """
+    incarnation = Incarnation(system, spec, path=path, parent=parent, generation=generation, notify=notify)
+    actor = spec.actor_class.__new__(spec.actor_class)
+    actor.context = Context(incarnation)
+    actor.actor_urn = f"{path}#{generation}.{next(_urns)}"
+    actor.actor_inbox = _NoInbox()
+    actor.actor_stopped = _stopped_flag
+    incarnation.actor = actor
+    ref = ActorRef[Any](actor, incarnation)
+    actor._actor_ref = ref  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - pykka's slot for it
+    incarnation.start(lambda: actor.__init__(*spec.args, **spec.kwargs))  # type: ignore[misc]  # the object was made above
+    return ref
+
+
+_stopped_flag: Final = threading.Event()  # pykka wants one; our refs ask the incarnation

@@ -1,0 +1,181 @@
+"""What an actor may do besides answering: its `self.context`.
+
+Every call that acts on the world is refused with `Fenced` once the incarnation was given up on,
+so a zombie thread cannot disturb its successor (supervision.md A.15).
+"""
+
+from typing import TYPE_CHECKING, Any, TypeVar, final
+
+from treewarden.actors._clock import Clock
+from treewarden.actors._exits import ExitReason, Normal
+from treewarden.actors._ids import ActorPath, Generation
+from treewarden.actors._incarnation import Incarnation
+from treewarden.actors._reply import Reply
+from treewarden.actors._system import ActorSystem, Log
+from treewarden.actors._timers import Timer
+
+if TYPE_CHECKING:
+    from treewarden.actors._child_spec import ChildSpec
+    from treewarden.actors._ref import Address
+
+__all__ = ["Context"]
+
+S = TypeVar("S")
+
+
+@final
+class Context:
+    """One incarnation's view of its runtime. Use it only from the actor's own code, unless said otherwise."""
+
+    __slots__ = ("_incarnation",)
+
+    def __init__(self, incarnation: Incarnation) -> None:
+        self._incarnation = incarnation
+
+    @property
+    def path(self) -> ActorPath:
+        """Where this actor lives, e.g. `/dev/api`."""
+        return self._incarnation.path
+
+    @property
+    def parent(self) -> ActorPath | None:
+        """The supervisor's path; None for a root."""
+        return self._incarnation.parent
+
+    @property
+    def generation(self) -> Generation:
+        """Which incarnation this is, counted from 1 for each path in a runtime."""
+        return self._incarnation.generation
+
+    @property
+    def spec(self) -> "ChildSpec":
+        """How this actor asked to be treated."""
+        return self._incarnation.spec
+
+    @property
+    def clock(self) -> Clock:
+        """Time, in float seconds."""
+        return self._incarnation.system.clock
+
+    @property
+    def log(self) -> Log:
+        """This actor's log; every line carries its path."""
+        return self._incarnation.system.log(self._incarnation.path)
+
+    @property
+    def system(self) -> ActorSystem:
+        """The runtime's ports, for actors that build on the framework. Its values are thread-safe."""
+        return self._incarnation.system
+
+    def service(self, kind: type[S]) -> S:
+        """The runtime's service of type `kind`; `ServiceMissing` if it has none."""
+        return self._incarnation.system.service(kind)
+
+    def address(self, path: str) -> "Address":
+        """The address of another actor of this runtime."""
+        from treewarden.actors._ref import Address  # noqa: PLC0415 - _ref stands above this module
+
+        return Address.of(path, self._incarnation.system)
+
+    def send_after(self, delay: float, message: object) -> Timer:
+        """Tell this actor `message` in `delay` seconds; cancelled when this incarnation ends."""
+        self.ensure_current()
+        return _Delayed(self._incarnation, delay, message)
+
+    def send_every(self, period: float, message: object) -> Timer:
+        """Tell this actor `message` every `period` seconds, first after one period.
+
+        The next one is set when one was delivered, so a slow actor is never sent a burst.
+        """
+        self.ensure_current()
+        return _Repeating(self._incarnation, period, message)
+
+    def tell_self(self, message: object) -> None:
+        """Put `message` in this actor's own mailbox; dropped once it ended. Safe from any thread."""
+        self._incarnation.tell_if_alive(message)
+
+    def exit(self, reason: ExitReason | None = None) -> None:
+        """End this actor with `reason` (`Normal()` if none) after the message in hand."""
+        self._incarnation.request_exit(Normal() if reason is None else reason)
+
+    def take_reply(self) -> Reply[Any]:
+        """Answer the message in hand later, from anywhere, by setting the reply this returns.
+
+        What the handler returns is then not used. The asker hears `ActorDead` if this actor ends
+        first (gen_server's `{noreply, State}` with a later `reply/2`).
+        """
+        return self._incarnation.take_reply()
+
+    def publish(self, status: object) -> None:
+        """Show `status`, a frozen value, to everyone who holds a ref to this actor (`ref.status`)."""
+        self.ensure_current()
+        self._incarnation.published = status
+
+    def defer_started(self) -> None:
+        """In `on_start`: this actor has not started when `on_start` returns, but at `announce_started`."""
+        self._incarnation.defer_started()
+
+    def announce_started(self) -> None:
+        """The deferred start is complete."""
+        self._incarnation.announce_started()
+
+    def defer_ready(self) -> None:
+        """In `on_start`: siblings that need this actor wait on until `announce_ready`."""
+        self._incarnation.defer_ready()
+
+    def announce_ready(self) -> None:
+        """Siblings that need this actor may start. Only the first call counts."""
+        self._incarnation.announce_ready()
+
+    def ensure_current(self) -> None:
+        """Raise `Fenced` if this incarnation was given up on. Safe from any thread."""
+        if self._incarnation.is_fenced():
+            self._incarnation.refuse(self)
+
+    def incarnation(self) -> Incarnation:
+        """The machinery itself, for supervisors."""
+        return self._incarnation
+
+
+@final
+class _Delayed:
+    """A message on its way to its own actor."""
+
+    def __init__(self, incarnation: Incarnation, delay: float, message: object) -> None:
+        self._incarnation, self._message = incarnation, message
+        incarnation.keep_timer(self)  # before it is set: it may be delivered at once
+        self._timer = incarnation.system.timers.after(delay, self._deliver)
+
+    def cancel(self) -> bool:
+        self._incarnation.drop_timer(self)
+        return self._timer.cancel()
+
+    def _deliver(self) -> None:
+        self._incarnation.drop_timer(self)
+        self._incarnation.tell_if_alive(self._message)
+
+
+@final
+class _Repeating:
+    """A timer that sets itself again; cancelling it cancels the one that is pending."""
+
+    def __init__(self, incarnation: Incarnation, period: float, message: object) -> None:
+        self._incarnation, self._period, self._message = incarnation, period, message
+        self._cancelled = False
+        incarnation.keep_timer(self)
+        self._timer = self._set()
+
+    def cancel(self) -> bool:
+        was_pending = not self._cancelled
+        self._cancelled = True
+        self._incarnation.drop_timer(self)
+        self._timer.cancel()
+        return was_pending
+
+    def _set(self) -> Timer:
+        return self._incarnation.system.timers.after(self._period, self._deliver)
+
+    def _deliver(self) -> None:
+        if not self._cancelled:
+            self._timer = self._set()
+            self._incarnation.tell_if_alive(self._message)

@@ -1,0 +1,172 @@
+"""The shared dispatcher: a run queue and the few threads that serve it.
+
+pykka gives each actor a thread; ten thousand workspaces must not be ten thousand threads. A
+mailbox that becomes non-empty puts itself on the run queue and a worker drains a batch of it.
+
+Workers wait without a time-out, so an idle dispatcher uses no CPU. Blocking is safe: a worker
+that waits on a framework future announces it (`worker_waits`) and is replaced at once; one that
+holds its thread without a word is noticed by the watcher, which looks every few milliseconds
+while work is queued (as Go's sysmon does) and adds a worker when none was taken meanwhile.
+Not promised: fairness beyond the batch size, or killing a thread (Python cannot).
+"""
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Generator
+from typing import Final, Protocol, final
+
+__all__ = ["Dispatcher", "Runnable", "ThreadDispatcher", "worker_waits"]
+
+BASE_WORKERS: Final = 2  # more gain nothing under the GIL
+WORKER_LIMIT: Final = 512
+WATCH_EVERY: Final = 0.005  # seconds
+WATCH_CALM: Final = 20  # looks at an empty queue before the watcher sleeps
+RETIRE_AFTER: Final = 2.0  # seconds an extra worker waits for work
+
+_thread = threading.local()
+
+
+class Runnable(Protocol):
+    """Something with work to do; `run` does a bounded amount of it and never raises."""
+
+    def run(self) -> None:
+        """Do some of the work on the calling thread."""
+        ...
+
+
+class Dispatcher(Protocol):
+    """Where runnables go to be run, each by one thread at a time if it schedules itself so."""
+
+    def schedule(self, runnable: Runnable) -> None:
+        """Have `runnable.run()` called soon, on another thread."""
+        ...
+
+
+@contextlib.contextmanager
+def worker_waits() -> Generator[None]:
+    """Say that the calling thread is about to block; if it is a worker it is replaced meanwhile."""
+    dispatcher: ThreadDispatcher | None = getattr(_thread, "dispatcher", None)
+    if dispatcher is None:
+        yield
+        return
+    dispatcher.worker_blocked()
+    try:
+        yield
+    finally:
+        dispatcher.worker_unblocked()
+
+
+@final
+class ThreadDispatcher:
+    """Worker threads over one run queue. Safe from any thread."""
+
+    def __init__(self, *, base: int = BASE_WORKERS, limit: int = WORKER_LIMIT, name: str = "treewarden") -> None:
+        self._queue: queue.SimpleQueue[Runnable | None] = queue.SimpleQueue()
+        self._base, self._limit, self._name = base, limit, name
+        # Guards _workers, _blocked, _made and _closed. Never held while calling out.
+        self._lock = threading.Lock()
+        self._workers: set[threading.Thread] = set()
+        self._blocked = 0
+        self._made = 0
+        self._closed = False
+        self._taken = 0  # only ever compared for change, so a lost increment does no harm
+        self._watcher_asleep = True
+        self._wake_watcher = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name=f"{name}-watcher", daemon=True)
+        with self._lock:
+            for _ in range(base):
+                self._add_worker(extra=False)
+        self._watcher.start()
+
+    def schedule(self, runnable: Runnable) -> None:
+        """Put `runnable` on the run queue and return."""
+        self._queue.put(runnable)
+        if self._watcher_asleep:
+            self._wake_watcher.set()
+
+    def threads(self) -> int:
+        """How many workers there are now."""
+        return len(self._workers)
+
+    def worker_blocked(self) -> None:
+        """Count the calling worker as blocked and keep `base` workers free to run."""
+        with self._lock:
+            self._blocked += 1
+            if len(self._workers) - self._blocked < self._base:
+                self._add_worker(extra=True)
+
+    def worker_unblocked(self) -> None:
+        """Count the calling worker as running again; surplus workers retire by themselves."""
+        with self._lock:
+            self._blocked -= 1
+
+    def close(self, *, within: float) -> int:
+        """End the workers once the queue is empty; how many still run after `within` seconds.
+
+        Those that remain are stuck in somebody's handler. They are daemon threads: they cannot
+        keep the interpreter alive.
+        """
+        with self._lock:
+            self._closed = True
+            workers = tuple(self._workers)
+        for _ in workers:
+            self._queue.put(None)
+        self._wake_watcher.set()
+        share = within
+        for thread in (*workers, self._watcher):
+            if thread is not threading.current_thread():
+                started = time.monotonic()
+                thread.join(max(share, 0.0))
+                share -= time.monotonic() - started
+        return sum(thread.is_alive() for thread in workers if thread is not threading.current_thread())
+
+    def _add_worker(self, *, extra: bool) -> None:
+        if self._closed or len(self._workers) >= self._limit:
+            return
+        self._made += 1
+        thread = threading.Thread(
+            target=self._work, args=(extra,), name=f"{self._name}-worker-{self._made}", daemon=True
+        )
+        self._workers.add(thread)
+        thread.start()
+
+    def _work(self, extra: bool) -> None:  # noqa: FBT001 - a thread's target, called once above
+        _thread.dispatcher = self
+        patience = RETIRE_AFTER if extra else None
+        while True:
+            try:
+                runnable = self._queue.get(timeout=patience)
+            except queue.Empty:
+                break
+            if runnable is None:
+                break
+            self._taken += 1
+            runnable.run()
+        with self._lock:
+            self._workers.discard(threading.current_thread())
+
+    def _watch(self) -> None:
+        while not self._closed:
+            self._wake_watcher.wait()
+            self._wake_watcher.clear()
+            self._watcher_asleep = False
+            self._watch_until_calm()
+            self._watcher_asleep = True
+            # Work queued between the last look and the line above would find nobody to wake.
+            if not self._queue.empty():
+                self._wake_watcher.set()
+
+    def _watch_until_calm(self) -> None:
+        calm, taken = 0, self._taken
+        while calm < WATCH_CALM and not self._closed:
+            self._wake_watcher.wait(WATCH_EVERY)
+            if self._queue.empty():
+                calm += 1
+            else:
+                calm = 0
+                if taken == self._taken:
+                    with self._lock:
+                        self._add_worker(extra=True)
+            taken = self._taken

@@ -1,0 +1,320 @@
+"""Everything worth telling, as frozen events in one closed union.
+
+Logic emits these values and nothing else; `telemetry` turns them into log lines
+(docs/reference/events.md has one row for each, and a test compares the two).
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, final
+
+from treewarden.actors._exits import ExitReason
+from treewarden.actors._ids import ActorPath, ChildId, Generation
+
+__all__ = [
+    "ChildAbandoned",
+    "ChildDeclined",
+    "ChildExited",
+    "ChildFailed",
+    "ChildReady",
+    "ChildRestarting",
+    "ChildStartFailed",
+    "ChildStarted",
+    "ChildStopped",
+    "ChildWaiting",
+    "DeadLetter",
+    "Event",
+    "EventSink",
+    "MessageFenced",
+    "ProbeFailed",
+    "ProcessAdopted",
+    "ProcessExited",
+    "ProcessReplaced",
+    "ProcessSpawned",
+    "ProcessStuck",
+    "RuntimeStarted",
+    "RuntimeStopped",
+    "RuntimeStopping",
+    "SnapshotQuarantined",
+    "StrayEnded",
+    "SupervisorGaveUp",
+]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class RuntimeStarted:
+    """A runtime began to run the tree called `root`."""
+
+    root: ActorPath
+    pid: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class RuntimeStopping:
+    """The tree is being stopped, for `why`."""
+
+    why: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class RuntimeStopped:
+    """The tree has ended: how many children stopped, which did not, which processes are left."""
+
+    stopped: int
+    abandoned: tuple[ActorPath, ...]
+    orphaned_pids: tuple[int, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ChildWaiting:
+    """A child waits for siblings that are not ready yet."""
+
+    path: ActorPath
+    needs: tuple[ChildId, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ChildStarted:
+    """A child's `on_start` returned."""
+
+    path: ActorPath
+    generation: Generation
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ChildReady:
+    """A started child may be relied on by those that need it."""
+
+    path: ActorPath
+    generation: Generation
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ChildDeclined:
+    """A child's `on_start` raised `Ignore`."""
+
+    path: ActorPath
+    generation: Generation
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ChildStartFailed:
+    """A child did not start."""
+
+    path: ActorPath
+    generation: Generation
+    reason: ExitReason
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ChildExited:
+    """A running child ended by itself."""
+
+    path: ActorPath
+    generation: Generation
+    reason: ExitReason
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ChildRestarting:
+    """A child will be started again in `delay` seconds; `used` of `allowed` restarts are spent."""
+
+    path: ActorPath
+    generation: Generation
+    delay: float
+    used: int
+    allowed: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ChildStopped:
+    """A child ended because its supervisor told it to."""
+
+    path: ActorPath
+    generation: Generation
+    reason: ExitReason
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ChildFailed:
+    """A child used up its own intensity and is parked until somebody restarts it."""
+
+    path: ActorPath
+    restarts: int
+    within: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ChildAbandoned:
+    """A child did not stop in time; its thread may still run, but its messages are refused."""
+
+    path: ActorPath
+    generation: Generation
+    after: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SupervisorGaveUp:
+    """More restarts than allowed: the supervisor stops its children and ends itself.
+
+    `reason` is how `child` ended last; `consequence` says what the parent does about it.
+    """
+
+    path: ActorPath
+    child: ChildId
+    reason: ExitReason
+    restarts: int
+    allowed: int
+    within: float
+    consequence: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message had nobody to handle it."""
+
+    path: ActorPath
+    message: str  # its type's name: contents may be secret
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class MessageFenced:
+    """Something sent by or meant for an earlier incarnation was refused."""
+
+    path: ActorPath
+    generation: Generation
+    message: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ProcessSpawned:
+    """An OS process was started and its identity is on record."""
+
+    path: ActorPath
+    incarnation: int
+    pid: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ProcessAdopted:
+    """A process started by an earlier runtime was found alive and is watched again."""
+
+    path: ActorPath
+    incarnation: int
+    pid: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ProcessReplaced:
+    """A living process of an earlier runtime was ended rather than adopted, for `why`."""
+
+    path: ActorPath
+    incarnation: int
+    pid: int
+    why: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ProcessExited:
+    """A process ended: with `code`, by `signal`, or, adopted, in a way nobody can know (both `None`)."""
+
+    path: ActorPath
+    incarnation: int
+    pid: int
+    code: int | None
+    signal: int | None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ProcessStuck:
+    """Processes survived SIGKILL within the time allowed; they are not forgotten."""
+
+    path: ActorPath
+    incarnation: int
+    survivors: tuple[int, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ProbeFailed:
+    """A check failed, `in_a_row` times by now; `purpose` is `ready` or `live`."""
+
+    path: ActorPath
+    purpose: str
+    why: str
+    in_a_row: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class StrayEnded:
+    """A process that carries this store's cookie but belongs to no living record was ended."""
+
+    path: ActorPath
+    incarnation: int
+    pid: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SnapshotQuarantined:
+    """A stored record could not be believed and was set aside, not forgotten."""
+
+    path: ActorPath
+    why: str
+
+
+Event: TypeAlias = (
+    RuntimeStarted
+    | RuntimeStopping
+    | RuntimeStopped
+    | ChildWaiting
+    | ChildStarted
+    | ChildReady
+    | ChildDeclined
+    | ChildStartFailed
+    | ChildExited
+    | ChildRestarting
+    | ChildStopped
+    | ChildFailed
+    | ChildAbandoned
+    | SupervisorGaveUp
+    | DeadLetter
+    | MessageFenced
+    | ProcessSpawned
+    | ProcessAdopted
+    | ProcessReplaced
+    | ProcessExited
+    | ProcessStuck
+    | ProbeFailed
+    | StrayEnded
+    | SnapshotQuarantined
+)
+
+
+class EventSink(Protocol):
+    """Where events go. Safe from any thread; never blocks and never raises."""
+
+    def emit(self, event: Event) -> None:
+        """Take `event`."""
+        ...

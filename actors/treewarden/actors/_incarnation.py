@@ -1,0 +1,473 @@
+"""One life of an actor: its two mailbox lanes, its status, and the single notice of its end.
+
+This is where every way to end (return, exception, stop, kill, a start that hangs, being given
+up on) becomes exactly one `Exited` (supervision.md A.2, A.7). The mechanism:
+
+- *Token.* `_token` holds one item while nobody runs this actor. Whoever pops it may schedule it;
+  the worker puts it back when it leaves. `list.pop` is atomic under the GIL, so `tell` takes no
+  lock and at most one thread is ever inside an actor. After giving the token back the worker
+  looks at the lanes once more: a message put in between is seen by one side or the other.
+- *Exit token.* `_exit_token` is popped by whoever declares the end: the run loop, `kill`, or a
+  supervisor that abandons the actor. The loser's declaration is void.
+- *Fence.* Once declared dead while a thread may still be inside, the incarnation is fenced: its
+  replies and context calls are refused (A.15), and when the thread comes back it only cleans up.
+
+Messages from one sender arrive in order. A message that meets a dead actor is answered
+`ActorDead` if somebody asked, and becomes a `DeadLetter` event otherwise; none vanishes.
+"""
+
+import enum
+import threading
+import traceback as tb
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, final
+
+from treewarden.actors._errors import ActorCrashed, ActorDead, Fenced, Ignore, Rejected
+from treewarden.actors._events import DeadLetter, MessageFenced
+from treewarden.actors._exits import Crashed, ExitReason, Killed, Normal, describe_exit
+from treewarden.actors._ids import ActorPath, Generation
+from treewarden.actors._messages import ChildNotice, Declined, Exited, Kill, Ready, Started, Stop, StopReport
+from treewarden.actors._reply import Reply
+
+if TYPE_CHECKING:
+    from treewarden.actors._actor import Actor
+    from treewarden.actors._child_spec import ChildSpec
+    from treewarden.actors._system import ActorSystem
+    from treewarden.actors._timers import Timer
+
+__all__ = ["Ask", "Incarnation", "Status", "running_incarnation"]
+
+BATCH: Final = 64  # messages one turn on a worker may handle
+
+_thread = threading.local()
+
+
+def running_incarnation() -> "Incarnation | None":
+    """The incarnation whose code the calling thread is in, if any."""
+    found: Incarnation | None = getattr(_thread, "incarnation", None)
+    return found
+
+
+@final
+class Status(enum.Enum):
+    """Where an incarnation is in its life."""
+
+    NEW = "new"  # no code of it has run
+    STARTING = "starting"  # in __init__ or on_start
+    RUNNING = "running"  # takes messages
+    STOPPING = "stopping"  # in on_stop
+    STOPPED = "stopped"  # never runs again
+
+
+_NEXT: Final[Mapping[Status, frozenset[Status]]] = {
+    Status.NEW: frozenset({Status.STARTING, Status.STOPPED}),  # stopped before it began
+    Status.STARTING: frozenset({Status.RUNNING, Status.STOPPING, Status.STOPPED}),  # failed or declined
+    Status.RUNNING: frozenset({Status.STOPPING, Status.STOPPED}),  # killed: no on_stop
+    Status.STOPPING: frozenset({Status.STOPPED}),
+    Status.STOPPED: frozenset(),  # a restart is a new incarnation, not a transition
+}
+
+
+@final
+class Ask:
+    """A message that somebody waits on."""
+
+    __slots__ = ("message", "reply")
+
+    def __init__(self, message: object, reply: Reply[Any]) -> None:
+        self.message, self.reply = message, reply
+
+
+@final
+class Incarnation:
+    """The machinery around one actor object. `tell`, `ask`, `stop`, `kill`, `abandon` are safe from any thread."""
+
+    __slots__ = (
+        "_busy",
+        "_deferred",
+        "_exit_reason",
+        "_exit_request",
+        "_exit_token",
+        "_fenced",
+        "_held",
+        "_in_hand",
+        "_make",
+        "_notify",
+        "_ready_deferred",
+        "_system_lane",
+        "_timers",
+        "_token",
+        "_user_lane",
+        "actor",
+        "generation",
+        "parent",
+        "path",
+        "published",
+        "spec",
+        "status",
+        "stopped",
+        "system",
+    )
+
+    def __init__(
+        self,
+        system: "ActorSystem",
+        spec: "ChildSpec",
+        *,
+        path: ActorPath,
+        parent: ActorPath | None,
+        generation: Generation,
+        notify: Callable[[ChildNotice], None] | None,
+    ) -> None:
+        self.system, self.spec = system, spec
+        self.path, self.parent, self.generation = path, parent, generation
+        self.actor: Actor | None = None
+        self.status = Status.NEW
+        self.stopped: Reply[ExitReason] = Reply()
+        self.published: object = None
+        self._notify = notify
+        self._make: Callable[[], None] | None = None
+        self._system_lane: deque[object] = deque()
+        self._user_lane: deque[object] = deque()
+        self._token = [True]
+        self._exit_token = [True]
+        self._exit_reason: ExitReason | None = None
+        self._exit_request: ExitReason | None = None
+        self._fenced = False
+        self._busy = False
+        self._in_hand: Ask | None = None
+        self._deferred: set[Reply[Any]] = set()
+        self._held = False
+        self._ready_deferred = False
+        self._timers: set[Timer] = set()
+
+    # Sending
+
+    def tell(self, message: object) -> None:
+        """Put `message` (or an `Ask`) in the mailbox; `ActorDead` if the actor has ended."""
+        sender = running_incarnation()
+        if sender is not None and sender.is_fenced():
+            sender.refuse(message)
+        if self._exit_reason is not None:
+            raise ActorDead(f"{self.path} (generation {self.generation}) has ended: {describe_exit(self._exit_reason)}")
+        self._user_lane.append(message)
+        self._wake()
+
+    def tell_if_alive(self, message: object) -> None:
+        """Put `message` in the mailbox unless the actor has ended; for what its end makes moot (timers)."""
+        if self._exit_reason is None:
+            self._user_lane.append(message)
+            self._wake()
+
+    def tell_system(self, message: object) -> None:
+        """Put a stop request, state request or child's notice in the lane that overtakes the mailbox."""
+        self._system_lane.append(message)
+        self._wake()
+
+    def start(self, make: Callable[[], None]) -> None:
+        """Begin: `make` (the actor's `__init__`) and `on_start` run on a worker."""
+        self._make = make
+        self._wake()
+
+    def kill(self) -> None:
+        """End without `on_stop`: at once when idle, declared dead and fenced when in a handler."""
+        self._system_lane.appendleft(Kill())
+        if self._busy:
+            self._declare_end(Killed(), abandoned=True)
+        self._wake()
+
+    def abandon(self, reason: ExitReason) -> None:
+        """Declare the end of an actor that does not end: its thread runs on, fenced (A.7)."""
+        self._declare_end(reason, abandoned=True)
+        self._wake()
+
+    # For the actor's own context
+
+    def is_fenced(self) -> bool:
+        """Whether this incarnation was declared dead while its code may still run."""
+        return self._fenced
+
+    def refuse(self, what: object) -> None:
+        """Count an act of a fenced incarnation and raise `Fenced` in it."""
+        name = type(what.message if isinstance(what, Ask) else what).__name__
+        self.system.events.emit(MessageFenced(self.path, self.generation, name))
+        raise Fenced(f"{self.path} generation {self.generation} was given up on; its {name} is refused")
+
+    def request_exit(self, reason: ExitReason) -> None:
+        """End with `reason` after the message in hand; the first request wins."""
+        if self._exit_request is None:
+            self._exit_request = reason
+        self._wake()
+
+    def keep_timer(self, timer: "Timer") -> None:
+        """Cancel `timer` when this incarnation ends."""
+        self._timers.add(timer)
+
+    def drop_timer(self, timer: "Timer") -> None:
+        """Forget a timer that has run or was cancelled."""
+        self._timers.discard(timer)
+
+    def take_reply(self) -> Reply[Any]:
+        """The reply to the message in hand, to be set later; it fails if the actor ends before."""
+        in_hand, self._in_hand = self._in_hand, None
+        if in_hand is None:
+            return Reply()  # the message came by `tell`: nobody waits
+        self._deferred.add(in_hand.reply)
+        in_hand.reply.when_done(lambda: self._deferred.discard(in_hand.reply))
+        return in_hand.reply
+
+    def defer_started(self) -> None:
+        """Do not report `Started` when `on_start` returns; `announce_started` will."""
+        self._held = True
+
+    def announce_started(self) -> None:
+        """Report a deferred start."""
+        self._held = False
+        if self.status is Status.RUNNING:  # otherwise `on_start` is still running, and its return reports
+            self._notice_started()
+
+    def defer_ready(self) -> None:
+        """Report the start as not ready yet; `announce_ready` will."""
+        self._ready_deferred = True
+
+    def announce_ready(self) -> None:
+        """Report readiness, once."""
+        if self._ready_deferred:
+            self._ready_deferred = False
+            if self.status is Status.RUNNING and self._notify is not None and not self._fenced:
+                self._notify(Ready(self.spec.id, self.generation))
+
+    # Running
+
+    def run(self) -> None:
+        """Handle up to a batch of messages on the calling worker, which holds the token."""
+        _thread.incarnation = self
+        try:
+            turns = 0
+            while turns < BATCH and self._turn():
+                turns += 1
+        finally:
+            _thread.incarnation = None
+        self._token.append(True)
+        if self._has_work():
+            self._wake()
+
+    def _wake(self) -> None:
+        try:
+            self._token.pop()
+        except IndexError:
+            return  # a worker is inside, or it is on the run queue already
+        self.system.dispatcher.schedule(self)
+
+    def _has_work(self) -> bool:
+        return bool(self._system_lane or self._user_lane or (self._exit_request and self.status is not Status.STOPPED))
+
+    def _turn(self) -> bool:
+        """Do one thing; False when there is nothing to do."""
+        if self._exit_reason is not None and self.status is not Status.STOPPED:
+            self._clean_up_after_fence()
+        elif self.status is Status.STOPPED:
+            self._drain()
+            return False
+        elif self._system_lane:
+            self._handle_system(self._system_lane.popleft())
+        elif self._exit_request is not None:
+            self._end(self._exit_request)
+        elif self.status is Status.NEW:
+            self._begin()
+        elif self._user_lane:
+            self._handle_user(self._user_lane.popleft())
+        else:
+            return False
+        return True
+
+    def _begin(self) -> None:
+        assert self._make is not None
+        assert self.actor is not None
+        self._become(Status.STARTING)
+        self._busy = True
+        try:
+            self._make()
+            self.actor.on_start()
+        except Ignore:
+            self._decline()
+            return
+        except BaseException as error:  # noqa: BLE001 - actor boundary: the supervisor decides, not us
+            self._fail_start(_crash(error))
+            return
+        finally:
+            self._busy = False
+        if self._exit_reason is None:
+            self._become(Status.RUNNING)
+            if not self._held:
+                self._notice_started()
+
+    def _fail_start(self, crash: Crashed) -> None:
+        # No on_stop, as in OTP: an object whose __init__ or on_start failed cannot be asked to clean up.
+        self._cancel_timers()
+        self._become(Status.STOPPED)
+        self._declare_end(crash, abandoned=False)
+        self._drain()
+
+    def _notice_started(self) -> None:
+        if self._notify is not None and not self._fenced:
+            self._notify(Started(self.spec.id, self.generation, ready=not self._ready_deferred))
+
+    def _decline(self) -> None:
+        if self._claim_end():
+            self._exit_reason = Normal()
+            self._become(Status.STOPPED)
+            self._cancel_timers()
+            self._drain()
+            self.stopped.try_set(Normal())
+            if self._notify is not None:
+                self._notify(Declined(self.spec.id, self.generation))
+
+    def _handle_system(self, message: object) -> None:
+        match message:
+            case Stop(reason):
+                if self.status is Status.NEW:
+                    self._become(Status.STOPPED)
+                    self._declare_end(reason, abandoned=False)
+                else:
+                    self._guarded(reason, self._on_stop_request, None)
+            case Kill():
+                self._end_killed()
+            case _:
+                self._guarded(message, self._on_system, None)
+
+    def _on_stop_request(self, reason: ExitReason) -> None:
+        assert self.actor is not None
+        self.actor.on_stop_request(reason)
+
+    def _on_system(self, message: object) -> None:
+        assert self.actor is not None
+        self.actor.on_system(message)
+
+    def _handle_user(self, item: object) -> None:
+        assert self.actor is not None
+        if isinstance(item, Ask):
+            self._in_hand = item
+            self._guarded(item.message, self.actor.handle, item.reply)
+        else:
+            self._guarded(item, self.actor.handle, None)
+
+    def _guarded(self, message: object, handle: Callable[[Any], object], reply: Reply[Any] | None) -> None:
+        self._busy = True
+        try:
+            answer = handle(message)
+        except Rejected as rejection:
+            self._busy = False
+            if reply is None:
+                self.system.log(self.path).warning(
+                    "message rejected", message=type(message).__name__, why=str(rejection)
+                )
+            else:
+                reply.try_fail(rejection)
+        except BaseException as error:  # noqa: BLE001 - actor boundary: the supervisor decides, not us
+            self._busy = False
+            crash = _crash(error)
+            self._end(crash)
+            # The asker hears of it after the exit was declared, as OTP's caller does: whoever acts on
+            # the error finds the actor gone.
+            if reply is not None:
+                reply.try_fail(error if isinstance(error, Exception) else ActorCrashed(crash))
+        else:
+            self._busy = False
+            if reply is not None and self._in_hand is not None and not self._fenced:
+                reply.try_set(answer)
+        finally:
+            self._in_hand = None
+
+    # Ending
+
+    def _end(self, reason: ExitReason) -> None:
+        """Run `on_stop(reason)`, then declare the end."""
+        assert self.actor is not None
+        self._become(Status.STOPPING)
+        self._cancel_timers()
+        self._busy = True
+        try:
+            self.actor.on_stop(reason)
+        except BaseException as error:  # noqa: BLE001 - actor boundary; its own failure replaces the reason (gen_server terminate)
+            reason = _crash(error)
+        finally:
+            self._busy = False
+        self._become(Status.STOPPED)
+        self._declare_end(reason, abandoned=False)
+        self._drain()
+
+    def _end_killed(self) -> None:
+        assert self.actor is not None
+        if self.status is not Status.NEW:
+            self._run_on_kill()
+        self._cancel_timers()
+        self._become(Status.STOPPED)
+        self._declare_end(Killed(), abandoned=False)
+        self._drain()
+
+    def _run_on_kill(self) -> None:
+        assert self.actor is not None
+        try:
+            self.actor.on_kill()
+        except BaseException as error:  # noqa: BLE001 - actor boundary: a kill always ends
+            self.system.log(self.path).error("on_kill failed", error=repr(error))
+
+    def _clean_up_after_fence(self) -> None:
+        """The thread came back to an incarnation that was declared dead meanwhile."""
+        assert self._exit_reason is not None
+        if isinstance(self._exit_reason, Killed):
+            self._end_killed()
+        elif self.status is Status.NEW:
+            self._become(Status.STOPPED)
+            self._drain()
+        else:
+            self._end(self._exit_reason)
+
+    def _claim_end(self) -> bool:
+        try:
+            self._exit_token.pop()
+        except IndexError:
+            return False
+        return True
+
+    def _declare_end(self, reason: ExitReason, *, abandoned: bool) -> None:
+        if not self._claim_end():
+            return
+        # The fence stands before the notice goes out: the next incarnation starts on that notice.
+        self._fenced = abandoned
+        self._exit_reason = reason
+        self.stopped.try_set(reason)
+        in_hand = self._in_hand
+        if abandoned and in_hand is not None:
+            in_hand.reply.try_fail(ActorDead(f"{self.path} was given up on while it handled this message"))
+        if self._notify is not None:
+            assert self.actor is not None
+            report = StopReport(abandoned=(self.path,)) if abandoned else self.actor.stop_report()
+            self._notify(Exited(self.spec.id, self.generation, reason, abandoned, report))
+
+    def _drain(self) -> None:
+        """Answer or report what nobody will handle any more."""
+        self._system_lane.clear()
+        for reply in tuple(self._deferred):
+            reply.try_fail(ActorDead(f"{self.path} ended before it answered"))
+        while self._user_lane:
+            item = self._user_lane.popleft()
+            if isinstance(item, Ask):
+                item.reply.try_fail(ActorDead(f"{self.path} ended before it handled this message"))
+            else:
+                self.system.events.emit(DeadLetter(self.path, type(item).__name__))
+
+    def _cancel_timers(self) -> None:
+        while self._timers:
+            self._timers.pop().cancel()
+
+    def _become(self, status: Status) -> None:
+        if status not in _NEXT[self.status]:
+            raise AssertionError(f"{self.path}: {self.status} cannot become {status}")
+        self.status = status
+
+
+def _crash(error: BaseException) -> Crashed:
+    return Crashed(error, "".join(tb.format_exception(error)))

@@ -1,0 +1,113 @@
+"""A pykka future that is cheap until somebody waits, and tells its dispatcher when a worker does.
+
+Guarantees: set once (a second set raises `queue.Full`, as pykka's does); every waiter wakes;
+callbacks run exactly once, on the setting thread, or at once if the result is already there.
+"""
+
+import queue
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, TypeAlias, TypeVar, final
+
+import pykka
+
+from treewarden.actors._dispatcher import worker_waits
+
+__all__ = ["Reply"]
+
+T = TypeVar("T")
+ExcInfo: TypeAlias = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
+
+
+@final
+class Reply(pykka.Future[T]):
+    """The answer to one ask. Safe from any thread."""
+
+    __slots__ = ("_callbacks", "_free", "_outcome", "_waiters")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._free = [True]  # whoever pops it may set: list.pop is atomic
+        self._outcome: tuple[Any, BaseException | None] | None = None
+        self._waiters: deque[threading.Lock] = deque()
+        self._callbacks: deque[Callable[[], object]] = deque()
+
+    def get(self, *, timeout: float | None = None) -> Any:
+        """Wait for the result, at most `timeout` seconds.
+
+        Raises:
+            pykka.Timeout: if it did not come in time; it may still come.
+            BaseException: whatever was set as the result.
+        """
+        if self._get_hook is not None:
+            return super().get(timeout=timeout)
+        if self._outcome is None:
+            self._wait(timeout)
+        if self._outcome is None:
+            raise pykka.Timeout(f"{timeout} seconds")
+        value, error = self._outcome
+        if error is not None:
+            raise error
+        return value
+
+    def _wait(self, timeout: float | None) -> None:
+        gate = threading.Lock()
+        gate.acquire()
+        self._waiters.append(gate)
+        # The waiter is announced before the outcome is looked at again: `_settle` does the two in
+        # the other order, so one of them sees the other.
+        if self._outcome is None:
+            with worker_waits():
+                gate.acquire(timeout=-1 if timeout is None else max(timeout, 0.0))
+
+    def set(self, value: T | None = None) -> None:
+        """Set the result; `queue.Full` if there is one already."""
+        if not self.try_set(value):
+            raise queue.Full
+
+    def set_exception(self, exc_info: ExcInfo | None = None) -> None:
+        """Set an exception as the result; without an argument the one being handled."""
+        _, error, trace = sys.exc_info() if exc_info is None else exc_info
+        assert error is not None
+        if not self.try_fail(error.with_traceback(trace)):
+            raise queue.Full
+
+    def try_set(self, value: T | None) -> bool:
+        """Set the result unless there is one; whether this call did."""
+        return self._settle((value, None))
+
+    def try_fail(self, error: BaseException) -> bool:
+        """Set `error` as the result unless there is one; whether this call did."""
+        return self._settle((None, error))
+
+    def _settle(self, outcome: tuple[Any, BaseException | None]) -> bool:
+        try:
+            self._free.pop()
+        except IndexError:
+            return False
+        self._outcome = outcome
+        while self._waiters:
+            self._waiters.popleft().release()
+        self._run_callbacks()
+        return True
+
+    def is_set(self) -> bool:
+        """Whether the result is there."""
+        return self._outcome is not None
+
+    def when_done(self, callback: Callable[[], object]) -> None:
+        """Call `callback` once the result is there; it must not raise and should be quick."""
+        self._callbacks.append(callback)
+        if self._outcome is not None:
+            self._run_callbacks()
+
+    def _run_callbacks(self) -> None:
+        while True:
+            try:
+                callback = self._callbacks.popleft()  # atomic: each is taken by one thread only
+            except IndexError:
+                return
+            callback()

@@ -1,0 +1,76 @@
+"""Errors of the supervision layer: OTP's error returns as typed exceptions (supervision.md A.10)."""
+
+from typing import Any
+
+from treewarden.actors import ActorPath, ActorRef, ExitReason, TreewardenError, describe_exit
+
+__all__ = [
+    "AlreadyPresent",
+    "AlreadyStarted",
+    "InvalidSupervisor",
+    "NotFound",
+    "StartFailed",
+    "StillRestarting",
+    "StillRunning",
+    "SupervisionError",
+]
+
+
+class SupervisionError(TreewardenError):
+    """A supervisor refused a call; nothing changed."""
+
+
+class AlreadyStarted(SupervisionError):
+    """A child of this id runs; `ref` is its incarnation. `AlreadyPresent`: it is known but does not run."""
+
+    def __init__(self, path: ActorPath, ref: "ActorRef[Any]") -> None:
+        super().__init__(f"{path} is running already (generation {ref.generation})")
+        self.path, self.ref = path, ref
+
+
+class AlreadyPresent(SupervisionError):
+    """A child of this id is known: stopped, failed, starting or restarting. `restart_child` may be what you want."""
+
+    def __init__(self, path: ActorPath, state: str) -> None:
+        super().__init__(f"{path} is known already and is {state}; restart_child starts a stopped or failed child")
+        self.path, self.state = path, state
+
+
+class NotFound(SupervisionError):
+    """The supervisor has no child of this id."""
+
+    def __init__(self, path: ActorPath, known: tuple[str, ...]) -> None:
+        super().__init__(f"there is no {path}; its supervisor has {', '.join(known) if known else 'no children'}")
+        self.path, self.known = path, known
+
+
+class StillRunning(SupervisionError):
+    """The call is for a child that does not run; this one does (or is stopping)."""
+
+    def __init__(self, path: ActorPath, state: str) -> None:
+        super().__init__(f"{path} is {state}; terminate_child stops it first")
+        self.path, self.state = path, state
+
+
+class StillRestarting(SupervisionError):
+    """The call is for a stopped child; this one is on its way up (starting, waiting or restarting)."""
+
+    def __init__(self, path: ActorPath, state: str) -> None:
+        super().__init__(f"{path} is {state}; terminate_child cancels that")
+        self.path, self.state = path, state
+
+
+class StartFailed(SupervisionError):
+    """A child did not start; `reason` carries its error and traceback."""
+
+    def __init__(self, path: ActorPath, reason: ExitReason) -> None:
+        super().__init__(f"{path} did not start: {describe_exit(reason)}")
+        self.path, self.reason = path, reason
+
+
+class InvalidSupervisor(TreewardenError):
+    """A supervisor's own settings cannot be right; nothing was started."""
+
+    def __init__(self, field: str, found: object, expected: str) -> None:
+        super().__init__(f"invalid supervisor: {field}: found {found!r}, expected {expected}")
+        self.field, self.found, self.expected = field, found, expected

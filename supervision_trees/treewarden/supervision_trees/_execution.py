@@ -1,0 +1,168 @@
+"""How the commands of `control` are carried out on a running tree."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, assert_never, final
+
+from treewarden.actors import ActorPath, ChildId, ChildType, Restart, parse_path
+from treewarden.actors.processes import ProcessSystem, tail
+from treewarden.supervision_trees._control import (
+    Command,
+    CommandRefused,
+    Down,
+    EventsRead,
+    Inspect,
+    LogRead,
+    ReadEvents,
+    ReadLog,
+    RestartActor,
+    StartActor,
+    StopActor,
+)
+from treewarden.supervision_trees._errors import NotFound, StillRestarting, StillRunning
+from treewarden.supervision_trees._inspect import ActorView, RecordedEvent, TreeView
+from treewarden.supervision_trees.telemetry import EventHub, render
+
+if TYPE_CHECKING:
+    from treewarden.supervision_trees._handle import SupervisorHandle
+
+__all__ = ["CommandExecution", "find_actor"]
+
+LONGEST_READ: Final = 1 << 20  # bytes of a log in one answer
+LONGEST_WAIT: Final = 30.0  # seconds a reader may wait for an event
+
+
+def find_actor(view: ActorView, path: str) -> ActorView | None:
+    """The actor at `path` in `view`."""
+    if view.path == path:
+        return view
+    for child in view.children:
+        if path == child.path or path.startswith(child.path + "/"):
+            return find_actor(child, path)
+    return None
+
+
+@final
+class CommandExecution:
+    """Carries out commands; each may block its caller, none blocks another. Safe from any thread."""
+
+    def __init__(
+        self,
+        *,
+        root: ActorPath,
+        inspect: Callable[[], TreeView],
+        supervisor: Callable[[str], "SupervisorHandle"],
+        request_stop: Callable[[str], None],
+        events: EventHub,
+        processes: ProcessSystem,
+    ) -> None:
+        self._root, self._inspect, self._supervisor = root, inspect, supervisor
+        self._request_stop, self._events, self._processes = request_stop, events, processes
+
+    def execute(self, command: Command) -> object:
+        """The command's result.
+
+        Raises:
+            CommandRefused, SupervisionError: it was not carried out, and why.
+        """
+        match command:
+            case Inspect():
+                return self._inspect()
+            case StartActor(path):
+                return self._start(*self._locate(path))
+            case StopActor(path):
+                supervisor, child = self._locate(path)
+                supervisor.terminate_child(child)
+                return self._show(supervisor, child)
+            case RestartActor(path):
+                return self._restart(*self._locate(path))
+            case Down():
+                self._request_stop("down")
+                return None
+            case ReadEvents():
+                return self._read_events(command)
+            case ReadLog():
+                return self._read_log(command)
+            case _:
+                assert_never(command)
+
+    def _locate(self, text: str) -> tuple["SupervisorHandle", ChildId]:
+        path = _path(text)
+        parent, _, child = path.rpartition("/")
+        if path == self._root:
+            raise CommandRefused(
+                f"{path} is the root: found a command for a child, expected `treewarden down` to stop it"
+            )
+        if not path.startswith(self._root + "/"):
+            raise CommandRefused(f"there is no {path}; the tree is {self._root}, see `treewarden tree`")
+        view = find_actor(self._inspect().root, parent)
+        if view is None or view.kind != ChildType.SUPERVISOR.value:
+            raise CommandRefused(f"there is no {path}: {parent} is no running supervisor; see `treewarden tree`")
+        return self._supervisor(parent), ChildId(child)
+
+    def _start(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView:
+        supervisor.restart_child(child)
+        return self._show(supervisor, child)
+
+    def _restart(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView:
+        known = {row.child.id: row.child.spec for row in supervisor.rows()}
+        supervisor.terminate_child(child)
+        try:
+            if known[child].restart is Restart.TEMPORARY:
+                supervisor.start_child(known[child])  # stopping it made its supervisor forget it
+            else:
+                supervisor.restart_child(child)
+        except (StillRunning, StillRestarting):
+            pass  # another caller's restart, which this one has become
+        return self._show(supervisor, child)
+
+    def _show(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView:
+        path = f"{supervisor.path}/{child}"
+        view = find_actor(self._inspect().root, path)
+        if view is None:
+            raise NotFound(ActorPath(path), ())
+        return view
+
+    def _read_events(self, command: ReadEvents) -> EventsRead:
+        wait = min(command.wait, LONGEST_WAIT)
+        found, missed = self._events.since(command.since, limit=command.limit, wait=wait)
+        last = found[-1].sequence if found else command.since
+        return EventsRead(tuple(_plain(recorded) for recorded in found), last, missed)
+
+    def _read_log(self, command: ReadLog) -> LogRead:
+        path = _path(command.path)
+        log = self._processes.log_path(path)
+        if not log.is_file():
+            raise CommandRefused(f"{path} has no log at {log}; only processes that were started have one")
+        return _read(log, command)
+
+
+def _path(text: str) -> ActorPath:
+    try:
+        return parse_path(text)
+    except ValueError as error:
+        raise CommandRefused(str(error)) from None
+
+
+def _plain(recorded: RecordedEvent) -> dict[str, object]:
+    rendered = render(recorded.event)
+    return {
+        **rendered.fields,
+        "sequence": recorded.sequence,
+        "at": recorded.at,
+        "event": rendered.name,
+        "level": rendered.level,
+        "text": rendered.text,
+    }
+
+
+def _read(log: Path, command: ReadLog) -> LogRead:
+    size = log.stat().st_size
+    if command.offset is None:
+        lines = tail(log, lines=command.lines, max_bytes=LONGEST_READ)
+        return LogRead("".join(line + "\n" for line in lines), size)
+    start = command.offset if command.offset <= size else 0  # it shrank: begin again
+    with log.open("rb") as file:
+        file.seek(start)
+        found = file.read(LONGEST_READ)
+    return LogRead(found.decode(errors="replace"), start + len(found))

@@ -1,0 +1,222 @@
+"""What a runtime does with what an earlier one left behind, before it starts anything.
+
+The order is processes.md R3: processes are read first and the store second, so that a process
+seen is always judged by a record at least as new. What is ended is ended on two witnesses: the
+cookie of this very store in its environment, and an identity verified through a pidfd.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, cast, final
+
+from treewarden.actors import (
+    ActorPath,
+    ChildSpec,
+    EventSink,
+    ManagedProcess,
+    SnapshotQuarantined,
+    StrayEnded,
+    TreewardenError,
+    child_path,
+)
+from treewarden.actors.processes import (
+    PROCESS_SCHEMA,
+    Bearer,
+    Phase,
+    ProcessRecord,
+    ProcessRecords,
+    RecordUnreadable,
+    end_bearers,
+    end_session,
+    find_bearers,
+    is_alive,
+)
+from treewarden.storage import Discard, Quarantine, SnapshotCorrupt, SnapshotStore
+from treewarden.supervision_trees._supervisor import Supervisor
+
+__all__ = [
+    "AnotherTree",
+    "StateCorrupt",
+    "SweepReport",
+    "process_paths",
+    "read_records",
+    "strays",
+    "sweep",
+    "sweep_all",
+]
+
+GRACE: Final = 5.0  # seconds between TERM and KILL for what nobody supervises
+ROUNDS: Final = 5  # a stray may fork while it is being ended
+
+
+class StateCorrupt(TreewardenError):
+    """Stored records cannot be believed, so nothing was started.
+
+    They are kept aside, never taken for empty: a process that one of them names may still live.
+    """
+
+    def __init__(self, state_dir: Path | None, problems: Mapping[ActorPath, str]) -> None:
+        lines = "".join(f"\n  {path}: {why}" for path, why in problems.items())
+        flags = " ".join(f"--discard-state {path}" for path in problems)
+        super().__init__(
+            f"the store of {state_dir} has {len(problems)} corrupt record(s), set aside in its quarantine;"
+            f" nothing was started:{lines}\n"
+            f"expected sound records. To go on without them: treewarden up FILE {flags}\n"
+            f"(processes they may have named are found by their cookie and ended first)"
+        )
+        self.problems = dict(problems)
+
+
+class AnotherTree(TreewardenError):
+    """The state directory holds living processes of a tree with another name."""
+
+    def __init__(self, state_dir: Path | None, found: str, expected: str, pids: Sequence[int]) -> None:
+        super().__init__(
+            f"{state_dir} holds {len(pids)} living process(es) of the tree {found} (pid {', '.join(map(str, pids))}),"
+            f" expected the tree {expected}: run `treewarden down` on it first, or use another --state directory"
+        )
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """Which processes a sweep ended, and which it could not."""
+
+    ended: tuple[int, ...] = ()
+    survivors: tuple[int, ...] = ()
+
+    def __add__(self, other: "SweepReport") -> "SweepReport":
+        return SweepReport(self.ended + other.ended, self.survivors + other.survivors)
+
+
+def process_paths(root: ChildSpec, parent: ActorPath = ActorPath("")) -> Iterator[ActorPath]:  # noqa: B008 - a string
+    """The paths of all managed processes that the tree `root` declares."""
+    path = child_path(parent, root.id)
+    if issubclass(root.actor_class, ManagedProcess):
+        yield path
+    if issubclass(root.actor_class, Supervisor):
+        children = root.kwargs.get("children", root.args[0] if root.args else ())
+        for child in cast("Iterable[ChildSpec]", children):
+            yield from process_paths(child, path)
+
+
+def read_records(
+    store: SnapshotStore, *, discard: Iterable[ActorPath], state_dir: Path | None, events: EventSink
+) -> dict[ActorPath, ProcessRecord]:
+    """All process records, after the paths in `discard` were forgotten.
+
+    Raises:
+        StateCorrupt: if any record cannot be believed; those are in quarantine then.
+    """
+    forgotten = [Discard(path) for path in discard]
+    if forgotten:
+        store.commit(forgotten).result()
+    records: dict[ActorPath, ProcessRecord] = {}
+    problems: dict[ActorPath, str] = {}
+    for found in store.scan():
+        if isinstance(found, SnapshotCorrupt):
+            problems[ActorPath(found.path)] = found.why
+            store.commit([Quarantine(found.path, found.sequence)]).result()
+            events.emit(SnapshotQuarantined(ActorPath(found.path), found.why))
+        elif found.schema == PROCESS_SCHEMA:
+            try:
+                records[ActorPath(found.path)] = ProcessRecord.from_snapshot(found)
+            except RecordUnreadable as unreadable:
+                problems[ActorPath(found.path)] = str(unreadable)
+    if problems:
+        raise StateCorrupt(state_dir, problems)
+    return records
+
+
+def strays(
+    bearers: Iterable[Bearer], living: Mapping[ActorPath, ProcessRecord], wanted: frozenset[ActorPath]
+) -> tuple[Bearer, ...]:
+    """Which bearers of this store's cookie belong to nothing that goes on.
+
+    `living` are the records whose own process is alive; `wanted` the paths that will be run. A
+    bearer is kept when it is of the very incarnation that lives on at a wanted path.
+    """
+
+    def goes_on(bearer: Bearer) -> bool:
+        path = ActorPath(bearer.cookie.path)
+        record = living.get(path)
+        return path in wanted and record is not None and record.incarnation == bearer.cookie.incarnation
+
+    return tuple(bearer for bearer in bearers if not goes_on(bearer))
+
+
+def sweep(
+    store: SnapshotStore,
+    root: ChildSpec,
+    *,
+    discard: Iterable[ActorPath],
+    state_dir: Path | None,
+    events: EventSink,
+) -> SweepReport:
+    """Before a tree starts: end what nobody in it will adopt, and check that the rest can be read.
+
+    Raises:
+        StateCorrupt: a record cannot be believed; nothing was ended.
+        AnotherTree: living processes belong to a tree of another name; nothing was ended.
+    """
+    bearers = find_bearers(store.store_id)  # processes first, the store second (R3)
+    records = read_records(store, discard=discard, state_dir=state_dir, events=events)
+    living = {path: record for path, record in records.items() if _lives(record)}
+    _refuse_another_tree(living.values(), f"/{root.id}", state_dir)
+    wanted = frozenset(process_paths(root))
+    report = _end_sessions(store, [record for path, record in living.items() if path not in wanted], events)
+    for _ in range(ROUNDS):
+        left_behind = strays(bearers, living, wanted)
+        if not left_behind:
+            break
+        report += _end_strays(left_behind, events)
+        bearers = find_bearers(store.store_id)
+    return report
+
+
+def sweep_all(store: SnapshotStore, *, events: EventSink) -> SweepReport:
+    """End every process that belongs to this store: no runtime is left to supervise any."""
+    bearers = find_bearers(store.store_id)
+    records = (found for found in store.scan() if not isinstance(found, SnapshotCorrupt))
+    processes = [ProcessRecord.from_snapshot(found) for found in records if found.schema == PROCESS_SCHEMA]
+    report = _end_sessions(store, [record for record in processes if _lives(record)], events)
+    for _ in range(ROUNDS):
+        if not bearers:
+            break
+        report += _end_strays(bearers, events)
+        bearers = find_bearers(store.store_id)
+    return report
+
+
+def _lives(record: ProcessRecord) -> bool:
+    return record.phase is Phase.SPAWNED and record.identity is not None and is_alive(record.identity)
+
+
+def _refuse_another_tree(living: Iterable[ProcessRecord], root: str, state_dir: Path | None) -> None:
+    foreign = [record for record in living if record.path.split("/")[1] != root.strip("/")]
+    if foreign:
+        pids = [record.identity.pid for record in foreign if record.identity is not None]
+        raise AnotherTree(state_dir, "/" + foreign[0].path.split("/")[1], root, pids)
+
+
+def _end_sessions(store: SnapshotStore, records: Iterable[ProcessRecord], events: EventSink) -> SweepReport:
+    report = SweepReport()
+    for record in records:
+        assert record.identity is not None
+        ended = end_session(record.identity, grace=GRACE)
+        if ended.survivors:
+            report += SweepReport(survivors=ended.survivors)
+        else:
+            report += SweepReport(ended=(record.identity.pid,))
+            events.emit(StrayEnded(record.path, record.incarnation, record.identity.pid))
+            ProcessRecords(store).save(replace(record, phase=Phase.ENDED)).result()
+    return report
+
+
+def _end_strays(bearers: Sequence[Bearer], events: EventSink) -> SweepReport:
+    survivors = end_bearers(bearers, grace=GRACE)
+    ended = [bearer for bearer in bearers if bearer.identity.pid not in survivors]
+    for bearer in ended:
+        events.emit(StrayEnded(ActorPath(bearer.cookie.path), bearer.cookie.incarnation, bearer.identity.pid))
+    return SweepReport(tuple(bearer.identity.pid for bearer in ended), survivors)

@@ -1,0 +1,49 @@
+"""Which incarnation lives at which path: the directory of one runtime.
+
+A path resolves from the moment its supervisor reports the incarnation running, and never to one
+that has ended (supervision.md A.16).
+"""
+
+from typing import Any, final
+
+from treewarden.actors import ActorPath, ActorRef
+
+__all__ = ["Registry"]
+
+
+@final
+class Registry:
+    """Paths to refs. Safe from any thread: each operation is one dict operation, atomic under the GIL."""
+
+    def __init__(self) -> None:
+        self._refs: dict[ActorPath, ActorRef[Any]] = {}
+
+    def lookup(self, path: ActorPath) -> ActorRef[Any] | None:
+        """The running incarnation at `path`."""
+        ref = self._refs.get(path)
+        # The supervisor hears of an end a moment after it was declared; until then the ref is dead.
+        return ref if ref is not None and ref.is_alive() else None
+
+    def register(self, path: ActorPath, ref: ActorRef[Any]) -> None:
+        """`ref` lives at `path` now."""
+        self._refs[path] = ref
+
+    def unregister(self, path: ActorPath, ref: ActorRef[Any]) -> None:
+        """`ref` no longer does. Only a supervisor registers at its children's paths, so none intervenes."""
+        if self._refs.get(path) is ref:
+            del self._refs[path]
+
+    def fact(self, path: ActorPath, name: str) -> str:
+        """What the actor at `path` made known under `name` (see `Facts`).
+
+        Raises:
+            LookupError: if it does not run, or knows nothing of that name.
+        """
+        ref = self.lookup(path)
+        if ref is None:
+            raise LookupError(f"{path} is not running, so its {name} is not known")
+        facts = getattr(ref.status, "facts", dict[str, str])()
+        try:
+            return str(facts[name])
+        except KeyError:
+            raise LookupError(f"{path} has no {name}; it has {', '.join(facts) or 'nothing to offer'}") from None

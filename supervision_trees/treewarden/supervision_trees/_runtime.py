@@ -1,0 +1,415 @@
+"""The composition root: makes the ports, boots the tree, and takes everything down again.
+
+Order of a start: own the state directory, open the store, end what nobody will adopt, make the
+ports, start the console, start the root. A failure at any point undoes what came before it. Order
+of a stop: the root (its children in reverse), the console, a last look for processes that carry
+this store's cookie, the ports, the store, the lock.
+"""
+
+import contextlib
+import os
+import random
+import tempfile
+import threading
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, final
+
+import pykka
+
+from treewarden.actors import (
+    ActorPath,
+    ActorRef,
+    ActorSystem,
+    Address,
+    ChildId,
+    ChildNotice,
+    ChildSpec,
+    Exited,
+    Generation,
+    Intensity,
+    Log,
+    Reply,
+    RuntimeStarted,
+    RuntimeStopped,
+    RuntimeStopping,
+    Shutdown,
+    Started,
+    StopReport,
+    SystemClock,
+    ThreadDispatcher,
+    TimerThread,
+    child_path,
+    parse_path,
+    spawn,
+)
+from treewarden.actors.probes import ProbeLoop
+from treewarden.actors.processes import (
+    Launcher,
+    ProcessRecords,
+    ProcessSystem,
+    exit_watch,
+    own_identity,
+)
+from treewarden.storage import Holder, LmdbStore, MemoryStore, OwnerLock, SnapshotStore
+from treewarden.supervision_trees._children import Child, ChildState
+from treewarden.supervision_trees._control import Command
+from treewarden.supervision_trees._errors import StartFailed
+from treewarden.supervision_trees._execution import CommandExecution
+from treewarden.supervision_trees._explanation import GiveUps, nearest_failure
+from treewarden.supervision_trees._handle import SupervisorHandle
+from treewarden.supervision_trees._inspect import TreeView
+from treewarden.supervision_trees._parts import ConsoleActor
+from treewarden.supervision_trees._recovery import SweepReport, sweep, sweep_all
+from treewarden.supervision_trees._registry import Registry
+from treewarden.supervision_trees._supervisor import ChildRow, Supervisor
+from treewarden.supervision_trees._views import TreeViewer
+from treewarden.supervision_trees.console import socket_path_for
+from treewarden.supervision_trees.definitions import TreeDefinition, child_spec
+from treewarden.supervision_trees.telemetry import EventHub, LogLines, Subscriber
+
+__all__ = ["Runtime", "RuntimeEnd"]
+
+SYSTEM: Final = ChildId("system")  # the supervisor of the runtime's own parts
+ROOT_PARENT: Final = ActorPath("")
+CLOSING: Final = 5.0  # seconds for threads to end once the tree has
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class RuntimeEnd:
+    """How a tree ended: `ok` if it was asked to; `message` says what happened, over several lines."""
+
+    ok: bool
+    message: str
+    report: StopReport
+
+
+@final
+class Runtime:
+    """One running tree. Start it with `Runtime.start`; every method is safe from any thread.
+
+    Example:
+        with Runtime.start(load_definition("tree.yaml"), state_dir=".treewarden") as runtime:
+            print(runtime.inspect())
+    """
+
+    @classmethod
+    def start(
+        cls,
+        tree: TreeDefinition | ChildSpec,
+        *,
+        state_dir: str | os.PathLike[str] | None = None,
+        events: Subscriber | None = None,
+        discard_state: Iterable[str] = (),
+    ) -> "Runtime":
+        """Run `tree`; return when its root has started.
+
+        With `state_dir` the store is on disk and a console listens there: processes that an
+        earlier runtime left alive are adopted. Without it everything is in memory and nothing is
+        left behind. `events` is called with each event; `discard_state` names paths
+        whose stored records are forgotten first.
+
+        Raises:
+            StoreLocked: another runtime owns the directory.
+            StoreUnusable, StateCorrupt, AnotherTree: what is stored there cannot be used; nothing was started.
+            StartFailed: a child did not start; those before it were stopped again.
+        """
+        runtime = cls(child_spec(tree) if isinstance(tree, TreeDefinition) else tree, state_dir)
+        try:
+            runtime._boot(events, tuple(parse_path(path) for path in discard_state))
+        except BaseException:
+            runtime.stop()
+            raise
+        return runtime
+
+    def __init__(self, root: ChildSpec, state_dir: str | os.PathLike[str] | None) -> None:
+        if root.id == SYSTEM:
+            raise ValueError(f"a tree cannot be named {SYSTEM!r}: the runtime's own parts live there")
+        self._root_spec = root
+        self._root_path = child_path(ROOT_PARENT, root.id)
+        self._state_dir = None if state_dir is None else Path(state_dir).absolute()
+        self._clock = SystemClock()
+        self._hub = EventHub(self._clock)
+        self._logs = LogLines()
+        self._registry = Registry()
+        self._closers = contextlib.ExitStack()
+        self._started_at = self._clock.wall()
+        self._store: SnapshotStore | None = None
+        self._execution: CommandExecution | None = None
+        self._parts: ActorRef[Any] | None = None
+        self._root: ActorRef[Any] | None = None
+        self._root_started: Reply[None] = Reply()
+        self._root_ended: Reply[Exited] = Reply()
+        self._stop_asked: str | None = None
+        self._give_ups = GiveUps(self._hub)
+        # Guards _stop_report: the first caller of `stop` does it, others wait for its report.
+        self._stopping = threading.Lock()
+        self._stop_report: StopReport | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # Looking and sending
+
+    def address(self, path: str) -> Address:
+        """The address of the actor at `path`; `ValueError` if that is no path."""
+        return Address(parse_path(path), self._system)
+
+    def whereis(self, path: str) -> ActorRef[Any] | None:
+        """The incarnation that runs at `path` now."""
+        return self._registry.lookup(parse_path(path))
+
+    def supervisor(self, path: str) -> SupervisorHandle:
+        """The calls of the supervisor at `path`."""
+        return SupervisorHandle(self.address(path))
+
+    def inspect(self) -> TreeView:
+        """The tree as it is now; an unresponsive supervisor is shown as silent, never waited for."""
+        viewer = TreeViewer(self._clock.monotonic)
+        return TreeView(
+            name=self._root_spec.id,
+            runtime_pid=os.getpid(),
+            state_dir=None if self._state_dir is None else str(self._state_dir),
+            started_at=self._started_at,
+            taken_at=self._clock.wall(),
+            root=viewer.view(ROOT_PARENT, self._root_row()),
+        )
+
+    def execute(self, command: Command) -> object:
+        """Carry out a command of `control`; see there for results.
+
+        Raises:
+            CommandRefused, SupervisionError: it was not carried out, and why.
+        """
+        assert self._execution is not None
+        return self._execution.execute(command)
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Call `subscriber` with each event from now on, in order, on the event thread."""
+        self._hub.subscribe(subscriber)
+
+    # Ending
+
+    def request_stop(self, why: str) -> None:
+        """Begin an orderly stop and return; `wait` tells when it is over. Asking again changes nothing."""
+        if self._stop_asked is None:
+            self._stop_asked = why
+            self._hub.emit(RuntimeStopping(why))
+        if self._root is not None:
+            self._root.request_stop(Shutdown(why))
+
+    def wait(self, timeout: float | None = None) -> RuntimeEnd | None:
+        """Wait until the tree has ended, whoever ended it; None if it runs on after `timeout` seconds.
+
+        What the runtime itself holds is let go of by `stop`.
+        """
+        try:
+            ended: Exited = self._root_ended.get(timeout=timeout)
+        except pykka.Timeout:
+            return None
+        ok = self._stop_asked is not None
+        message = (
+            f"the tree {self._root_path} was stopped: {self._stop_asked}"
+            if ok
+            else self._give_ups.explain(self._root_path, ended.reason)
+        )
+        return RuntimeEnd(ok, message, ended.report)
+
+    def stop(self, *, within: float = 30.0) -> StopReport:
+        """Stop the tree and let go of everything; what is not down `within` seconds is killed.
+
+        Idempotent; a second caller waits for the first. Not for an actor of the same tree.
+        """
+        with self._stopping:
+            if self._stop_report is None:
+                try:
+                    self._stop_report = self._stop_tree(within)
+                finally:
+                    self._closers.close()
+                    self._hub.close()
+            return self._stop_report
+
+    @classmethod
+    def sweep(cls, state_dir: str | os.PathLike[str]) -> SweepReport:
+        """End the processes that a killed runtime left behind in `state_dir`, where none runs now.
+
+        Raises:
+            StoreLocked: a runtime runs there; ask it instead.
+        """
+        directory = Path(state_dir).absolute()
+        if not (directory / "store").is_dir():
+            return SweepReport()
+        with contextlib.ExitStack() as closers:
+            hub = EventHub(SystemClock())
+            closers.callback(hub.close)
+            lock = OwnerLock.acquire(directory, _holder("(sweep)", "", SystemClock().wall()))
+            closers.callback(lock.release)
+            store = LmdbStore.open(directory / "store")
+            closers.callback(store.close)
+            return sweep_all(store, events=hub)
+
+    # Booting
+
+    def _boot(self, events: Subscriber | None, discard: tuple[ActorPath, ...]) -> None:
+        if events is not None:
+            self._hub.subscribe(events)
+        store = self._store = self._open_store()
+        sweep(store, self._root_spec, discard=discard, state_dir=self._state_dir, events=self._hub)
+        processes = self._make_ports(store)
+        self._execution = CommandExecution(
+            root=self._root_path,
+            inspect=self.inspect,
+            supervisor=self.supervisor,
+            request_stop=self.request_stop,
+            events=self._hub,
+            processes=processes,
+        )
+        self._start_parts()
+        self._hub.emit(RuntimeStarted(self._root_path, os.getpid()))
+        self._root = self._spawn(self._root_spec, self._take_root_notice)
+        self._root_started.get()
+        self._registry.register(self._root_path, self._root)
+
+    def _open_store(self) -> SnapshotStore:
+        if self._state_dir is None:
+            return MemoryStore()
+        console = str(socket_path_for(self._state_dir))
+        lock = OwnerLock.acquire(self._state_dir, _holder(self._root_path, console, self._started_at))
+        self._closers.callback(lock.release)
+        store = LmdbStore.open(self._state_dir / "store")
+        self._closers.callback(store.close)
+        return store
+
+    def _make_ports(self, store: SnapshotStore) -> ProcessSystem:
+        if self._state_dir is None:
+            logs = Path(self._closers.enter_context(tempfile.TemporaryDirectory(prefix="treewarden-logs-")))
+        else:
+            logs = self._state_dir / "logs"
+        exits = exit_watch(on_error=self._report)
+        self._closers.callback(exits.close)
+        probes = ProbeLoop(on_error=self._report)
+        self._closers.callback(probes.close, within=CLOSING)
+        timers = TimerThread(self._clock, on_error=self._report)
+        self._closers.callback(timers.close)
+        dispatcher = ThreadDispatcher()
+        self._closers.callback(dispatcher.close, within=CLOSING)
+        processes = ProcessSystem(
+            records=ProcessRecords(store),
+            launcher=Launcher(),
+            exits=exits,
+            probes=probes,
+            facts=self._registry,
+            environment=dict(os.environ),
+            logs=logs,
+            store_id=store.store_id,
+            runtime=uuid.uuid4().hex,
+        )
+        self._system = ActorSystem(
+            clock=self._clock,
+            dispatcher=dispatcher,
+            timers=timers,
+            events=self._give_ups,
+            directory=self._registry,
+            log=self._log_of,
+            random=random.Random(),  # noqa: S311 - spreads restarts in time, keeps no secret
+            services={ProcessSystem: processes},
+        )
+        return processes
+
+    def _start_parts(self) -> None:
+        """Start the supervisor of the runtime's own parts."""
+        if self._state_dir is None:
+            return
+        console = ChildSpec.of(ConsoleActor, socket_path_for(self._state_dir), self, id="console")
+        spec = ChildSpec.of(Supervisor, children=[console], intensity=Intensity(10, within=60.0), id=SYSTEM)
+        started: Reply[None] = Reply()
+
+        def take(notice: ChildNotice) -> None:
+            match notice:
+                case Started():
+                    started.try_set(None)
+                case Exited(reason=reason):
+                    started.try_fail(StartFailed(child_path(ROOT_PARENT, SYSTEM), reason))
+                case _:
+                    pass
+
+        self._parts = self._spawn(spec, take)
+        started.get()
+
+    def _spawn(self, spec: ChildSpec, notify: Callable[[ChildNotice], None]) -> ActorRef[Any]:
+        path = child_path(ROOT_PARENT, spec.id)
+        return spawn(self._system, spec, path=path, parent=None, generation=Generation(1), notify=notify)
+
+    def _take_root_notice(self, notice: ChildNotice) -> None:
+        match notice:
+            case Started():
+                self._root_started.try_set(None)
+            case Exited(reason=reason):
+                self._root_ended.try_set(notice)
+                self._root_started.try_fail(nearest_failure(self._root_path, reason))
+            case _:
+                pass
+
+    def _report(self, error: BaseException) -> None:
+        self._logs.of_actor(child_path(ROOT_PARENT, SYSTEM)).error("internal error", error=repr(error))
+
+    def _log_of(self, path: ActorPath) -> Log:
+        return self._logs.of_actor(path)
+
+    # Stopping
+
+    def _stop_tree(self, within: float) -> StopReport:
+        report = StopReport()
+        if self._root is not None:
+            self.request_stop("stop")
+            ended = self._end_root(self._root, within)
+            report += ended.report
+        if self._parts is not None:
+            self._parts.request_stop(Shutdown("stop"))
+            with contextlib.suppress(pykka.Timeout):  # its threads are daemons; nothing depends on them now
+                self._parts.wait_stopped(timeout=CLOSING)
+        if self._root is not None and self._store is not None:
+            survivors = sweep_all(self._store, events=self._hub).survivors
+            report = replace(report, orphaned_pids=tuple(sorted({*report.orphaned_pids, *survivors})))
+            self._hub.emit(RuntimeStopped(len(report.stopped), report.abandoned, report.orphaned_pids))
+        return report
+
+    def _end_root(self, root: ActorRef[Any], within: float) -> Exited:
+        try:
+            ended: Exited = self._root_ended.get(timeout=within)
+        except pykka.Timeout:
+            root.kill()
+            ended = self._root_ended.get(timeout=CLOSING)
+        return ended
+
+    def _root_row(self) -> ChildRow:
+        ended = self._root_ended.is_set()
+        started = self._root_started.is_set()
+        state = ChildState.STOPPED if ended else ChildState.RUNNING if started else ChildState.STARTING
+        if self._stop_asked is not None and not ended:
+            state = ChildState.STOPPING
+        now = self._clock.monotonic()
+        child = Child(
+            self._root_spec,
+            state=state,
+            generation=Generation(1),
+            live=not ended,
+            ready=started and not ended,
+            started_at=now - (self._clock.wall() - self._started_at),
+            last_exit=self._root_ended.get(timeout=0).reason if ended else None,
+        )
+        return ChildRow(child, None if ended else self._root)
+
+
+def _holder(tree: str, console: str, since: float) -> Holder:
+    me = own_identity()
+    return Holder(me.pid, me.start_ticks, me.boot_id, tree, console, since)

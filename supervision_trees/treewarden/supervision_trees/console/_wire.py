@@ -1,0 +1,244 @@
+"""Commands and their answers as plain msgpack maps, by closed tables.
+
+A command is `{"command": kind, **fields}`. An answer is `{"result": kind, "value": ...}` or
+`{"error": kind, "message": text}`. Kinds that are in no table are refused, and so are unknown
+fields of a command. Unknown fields of an answer are let pass, so that an older client can read a
+newer runtime's views. Pure; lists and tuples become tuples where a view has one, and lists
+inside the fields of an event.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, TypeAlias, assert_never, final
+
+from treewarden.supervision_trees._control import (
+    Command,
+    Down,
+    EventsRead,
+    Inspect,
+    LogRead,
+    ReadEvents,
+    ReadLog,
+    RestartActor,
+    StartActor,
+    StopActor,
+)
+from treewarden.supervision_trees._inspect import ActorView, TreeView
+from treewarden.supervision_trees.console._fields import Fields, WireError
+
+__all__ = [
+    "LONGEST_WAIT",
+    "Answer",
+    "ErrorKind",
+    "Failure",
+    "Result",
+    "answer_from_plain",
+    "answer_to_plain",
+    "command_from_plain",
+    "command_to_plain",
+]
+
+LONGEST_WAIT: Final = 30.0  # seconds that one `ReadEvents` may hold a thread of the server
+_MOST_EVENTS: Final = 100_000
+_MOST_LINES: Final = 100_000
+
+Result: TypeAlias = TreeView | ActorView | EventsRead | LogRead | None
+
+
+class ErrorKind(Enum):
+    """Why there is no result."""
+
+    REFUSED = "refused"  # the runtime says no; nothing was done
+    BUSY = "busy"  # too many connections; nothing was done
+    NOT_ALLOWED = "not-allowed"  # another user's process; nothing was done
+    PROTOCOL = "protocol"  # what was sent is no command; nothing was done
+    TOO_LARGE = "too-large"  # it was done, but the answer fits in no frame
+    FAILED = "failed"  # an unexpected error; what was done is not known
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An answer that is not a result."""
+
+    kind: ErrorKind
+    message: str
+
+
+Answer: TypeAlias = Result | Failure
+
+
+def command_to_plain(command: Command) -> dict[str, object]:
+    """`command` as a map that `command_from_plain` reads back."""
+    match command:
+        case Inspect():
+            return {"command": "inspect"}
+        case Down():
+            return {"command": "down"}
+        case StartActor(path):
+            return {"command": "start", "path": path}
+        case StopActor(path):
+            return {"command": "stop", "path": path}
+        case RestartActor(path):
+            return {"command": "restart", "path": path}
+        case ReadEvents(since, limit, wait):
+            return {"command": "read-events", "since": since, "limit": limit, "wait": wait}
+        case ReadLog(path, lines, offset):
+            return {"command": "read-log", "path": path, "lines": lines, "offset": offset}
+        case _:
+            assert_never(command)
+
+
+def command_from_plain(plain: Mapping[str, object]) -> Command:
+    """The command that `plain` spells.
+
+    Raises:
+        WireError: if its kind or a field is unknown, missing, of the wrong type or out of bounds.
+    """
+    kind = Fields("command", plain).text("command")
+    read = _COMMANDS.get(kind)
+    if read is None:
+        raise WireError(f"command: found the unknown kind {kind!r}, expected one of {', '.join(_COMMANDS)}")
+    return read(Fields(kind, plain))
+
+
+def answer_to_plain(answer: Answer) -> dict[str, object]:
+    """`answer` as a map that `answer_from_plain` reads back."""
+    match answer:
+        case None:
+            return {"result": "none", "value": None}
+        case TreeView():
+            return {"result": "tree", "value": answer.to_json()}
+        case ActorView():
+            return {"result": "actor", "value": answer.to_json()}
+        case EventsRead(events, last, missed):
+            return {"result": "events", "value": {"events": events, "last": last, "missed": missed}}
+        case LogRead(text, next_offset):
+            return {"result": "log", "value": {"text": text, "next_offset": next_offset}}
+        case Failure(kind, message):
+            return {"error": kind.value, "message": message}
+        case _:
+            assert_never(answer)
+
+
+def answer_from_plain(plain: Mapping[str, object]) -> Answer:
+    """The answer that `plain` spells.
+
+    Raises:
+        WireError: if its kind is unknown, or a field is missing or of the wrong type.
+    """
+    fields = Fields("answer", plain)
+    if "error" in plain:
+        try:
+            kind = ErrorKind(fields.text("error"))
+        except ValueError as error:
+            raise WireError(f"answer.error: {error}") from error
+        return Failure(kind, fields.text("message"))
+    result = fields.text("result")
+    read = _RESULTS.get(result)
+    if read is None:
+        raise WireError(f"answer: found the unknown kind {result!r}, expected one of {', '.join(_RESULTS)}")
+    return read(fields.value("value"))
+
+
+def _read_inspect(fields: Fields) -> Inspect:
+    fields.only("command")
+    return Inspect()
+
+
+def _read_down(fields: Fields) -> Down:
+    fields.only("command")
+    return Down()
+
+
+def _read_path(fields: Fields) -> str:
+    fields.only("command", "path")
+    return fields.text("path")
+
+
+def _read_read_events(fields: Fields) -> ReadEvents:
+    fields.only("command", "since", "limit", "wait")
+    return ReadEvents(
+        since=fields.integer("since", least=0),
+        limit=fields.integer("limit", least=1, most=_MOST_EVENTS),
+        wait=fields.number("wait", least=0.0, most=LONGEST_WAIT),
+    )
+
+
+def _read_read_log(fields: Fields) -> ReadLog:
+    fields.only("command", "path", "lines", "offset")
+    return ReadLog(
+        path=fields.text("path"),
+        lines=fields.integer("lines", least=0, most=_MOST_LINES),
+        offset=fields.integer_or_none("offset", least=0),
+    )
+
+
+def _read_none(value: object) -> None:
+    if value is not None:
+        raise WireError("none: found a value, expected nothing")
+
+
+def _read_tree(value: object) -> TreeView:
+    fields = Fields("tree", value)
+    return TreeView(
+        name=fields.text("name"),
+        runtime_pid=fields.integer("runtime_pid"),
+        state_dir=fields.text_or_none("state_dir"),
+        started_at=fields.number("started_at"),
+        taken_at=fields.number("taken_at"),
+        root=_read_actor(fields.value("root")),
+    )
+
+
+def _read_actor(value: object) -> ActorView:
+    fields = Fields("actor", value)
+    return ActorView(
+        path=fields.text("path"),
+        kind=fields.text("kind"),
+        state=fields.text("state"),
+        ready=fields.flag("ready"),
+        generation=fields.integer("generation"),
+        restarts=fields.integer("restarts"),
+        uptime=fields.number_or_none("uptime"),
+        last_exit=fields.text_or_none("last_exit"),
+        waiting_for=fields.texts("waiting_for"),
+        retry_in=fields.number_or_none("retry_in"),
+        pid=fields.integer_or_none("pid"),
+        adopted=fields.flag("adopted"),
+        command=fields.texts("command"),
+        log=fields.text_or_none("log"),
+        health=fields.text_or_none("health"),
+        intensity=fields.text_or_none("intensity"),
+        children=tuple(_read_actor(child) for child in fields.items("children")),
+    )
+
+
+def _read_events(value: object) -> EventsRead:
+    fields = Fields("events", value)
+    return EventsRead(fields.maps("events"), fields.integer("last"), fields.integer("missed"))
+
+
+def _read_log(value: object) -> LogRead:
+    fields = Fields("log", value)
+    return LogRead(fields.text("text"), fields.integer("next_offset"))
+
+
+_COMMANDS: Final[Mapping[str, Callable[[Fields], Command]]] = {
+    "inspect": _read_inspect,
+    "down": _read_down,
+    "start": lambda fields: StartActor(_read_path(fields)),
+    "stop": lambda fields: StopActor(_read_path(fields)),
+    "restart": lambda fields: RestartActor(_read_path(fields)),
+    "read-events": _read_read_events,
+    "read-log": _read_read_log,
+}
+
+_RESULTS: Final[Mapping[str, Callable[[object], Result]]] = {
+    "none": _read_none,
+    "tree": _read_tree,
+    "actor": _read_actor,
+    "events": _read_events,
+    "log": _read_log,
+}

@@ -1,0 +1,136 @@
+"""Every event as one line for a person and plain values for a machine. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import assert_never, final
+
+from treewarden.actors import (
+    ChildAbandoned,
+    ChildDeclined,
+    ChildExited,
+    ChildFailed,
+    ChildReady,
+    ChildRestarting,
+    ChildStarted,
+    ChildStartFailed,
+    ChildStopped,
+    ChildWaiting,
+    Crashed,
+    DeadLetter,
+    Event,
+    Gone,
+    Killed,
+    MessageFenced,
+    Normal,
+    ProbeFailed,
+    ProcessAdopted,
+    ProcessExited,
+    ProcessReplaced,
+    ProcessSpawned,
+    ProcessStuck,
+    RuntimeStarted,
+    RuntimeStopped,
+    RuntimeStopping,
+    Shutdown,
+    SnapshotQuarantined,
+    StrayEnded,
+    SupervisorGaveUp,
+    Unresponsive,
+    describe_exit,
+)
+from treewarden.actors.processes import describe_end
+
+__all__ = ["Level", "Rendered", "render"]
+
+Level = str  # "info", "warning" or "error": structlog's method names
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """An event for the log: its level, one line of text, and its fields as plain values."""
+
+    name: str
+    level: Level
+    text: str
+    fields: Mapping[str, object]
+
+
+def render(event: Event) -> Rendered:
+    """Say what happened."""
+    level, text = _say(event)
+    values = {field.name: _plain(getattr(event, field.name)) for field in fields(event)}
+    return Rendered(type(event).__name__, level, text, values)
+
+
+def _plain(value: object) -> object:
+    match value:
+        case Normal() | Shutdown() | Crashed() | Killed() | Unresponsive() | Gone():
+            return describe_exit(value)
+        case tuple():
+            return list(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - of plain values
+        case _:
+            return value
+
+
+def _say(event: Event) -> tuple[Level, str]:
+    match event:
+        case RuntimeStarted(root, pid):
+            return "info", f"runtime {pid} runs the tree {root}"
+        case RuntimeStopping(why):
+            return "info", f"the tree stops: {why}"
+        case RuntimeStopped(stopped, abandoned, orphans):
+            left = f", {len(abandoned)} abandoned, left alive: {list(orphans)}" if abandoned or orphans else ""
+            return "error" if orphans else "info", f"the tree has stopped: {stopped} ended{left}"
+        case ChildWaiting(path, needs):
+            return "info", f"{path} waits for {', '.join(needs)}"
+        case ChildStarted(path, generation):
+            return "info", f"{path} started (generation {generation})"
+        case ChildReady(path):
+            return "info", f"{path} is ready"
+        case ChildDeclined(path):
+            return "info", f"{path} declined to start"
+        case ChildStartFailed(path, _, reason):
+            return "error", f"{path} did not start: {describe_exit(reason)}"
+        case ChildExited(path, _, Normal() | Shutdown() as reason):
+            return "info", f"{path} ended: {describe_exit(reason)}"
+        case ChildExited(path, _, reason):
+            return "error", f"{path} ended: {describe_exit(reason)}"
+        case ChildRestarting(path, _, delay, used, allowed):
+            wait = f" in {delay:.3g} s" if delay > 0 else ""
+            return "warning", f"{path} is restarted{wait} ({used} of {allowed} restarts used)"
+        case ChildStopped(path, _, reason):
+            return "info", f"{path} stopped: {describe_exit(reason)}"
+        case ChildFailed(path, restarts, within):
+            return (
+                "error",
+                f"{path} failed: {restarts} restarts within {within:g} s are too many; it waits for an operator",
+            )
+        case ChildAbandoned(path, generation, after):
+            return "error", f"{path} generation {generation} did not end within {after:g} s and was abandoned"
+        case SupervisorGaveUp(path, child, reason, restarts, allowed, within, consequence):
+            why = f"{child} needed {restarts} restarts within {within:g} s, {allowed} are allowed"
+            return "error", f"{path} gives up: {why} (last end: {describe_exit(reason)}); {consequence}"
+        case DeadLetter(path, message):
+            return "warning", f"nobody at {path} took a {message}"
+        case MessageFenced(path, generation, message):
+            return "warning", f"{message} of {path} generation {generation}, given up on before, was refused"
+        case ProcessSpawned(path, incarnation, pid):
+            return "info", f"{path} runs as pid {pid} (incarnation {incarnation})"
+        case ProcessAdopted(path, incarnation, pid):
+            return "info", f"{path} adopted pid {pid}, alive since an earlier runtime (incarnation {incarnation})"
+        case ProcessReplaced(path, _, pid, why):
+            return "warning", f"{path} ends pid {pid} of an earlier life: {why}"
+        case ProcessExited(path, _, pid, code, signal):
+            return "info", f"{path} pid {pid}: {describe_end(code, signal)}"
+        case ProcessStuck(path, _, survivors):
+            return "error", f"{path}: processes {list(survivors)} survived SIGKILL"
+        case ProbeFailed(path, purpose, why, in_a_row):
+            times = f" ({in_a_row} in a row)" if in_a_row > 1 else ""
+            return "warning", f"{path} is not {purpose}{times}: {why}"
+        case StrayEnded(path, incarnation, pid):
+            return "warning", f"ended stray pid {pid}, left by {path} incarnation {incarnation}"
+        case SnapshotQuarantined(path, why):
+            return "error", f"the stored record of {path} is corrupt and was set aside: {why}"
+        case _:
+            assert_never(event)
