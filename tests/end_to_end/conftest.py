@@ -1,0 +1,152 @@
+"""A runtime as its users run it: the command line in a process of its own, on a state directory of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from treewarden.supervision_trees import Runtime
+
+PATIENCE = 30.0
+
+
+class CommandLine:
+    """`treewarden` on one state directory; whatever it starts is ended by `close`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state = folder / "state"
+        self.runtimes: list[subprocess.Popen[str]] = []
+
+    def write(self, text: str, name: str = "tree.yaml") -> Path:
+        """A definition file."""
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """Run one command to its end."""
+        return subprocess.run(
+            self._command(*words), capture_output=True, text=True, check=False, cwd=self.folder, timeout=60
+        )
+
+    def up(self, definition: Path, *words: str) -> "subprocess.Popen[str]":
+        """Run a tree in the foreground of a process of its own; its events go to `up.log`."""
+        with (self.folder / "up.log").open("a") as log:
+            runtime = subprocess.Popen(
+                self._command("up", str(definition), *words),
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                text=True,
+                cwd=self.folder,
+                start_new_session=True,
+            )
+        self.runtimes.append(runtime)
+        return runtime
+
+    def tree(self) -> dict[str, Any] | None:
+        """The running tree as JSON; None while no runtime answers."""
+        done = self.run("tree", "--json")
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def processes(self) -> dict[str, dict[str, Any]]:
+        """The processes of the running tree by path; empty while no runtime answers."""
+        tree = self.tree()
+        return {} if tree is None else {view["path"]: view for view in _walk(tree["root"]) if view["kind"] == "process"}
+
+    def wait_processes(self, is_true: Callable[[dict[str, dict[str, Any]]], bool]) -> dict[str, dict[str, Any]]:
+        """The processes, once `is_true` of them."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            found = self.processes()
+            if found and is_true(found):
+                return found
+        raise AssertionError(f"not so after {PATIENCE} s, the log says:\n{(self.folder / 'up.log').read_text()[-4000:]}")
+
+    def wait_all_ready(self) -> dict[str, dict[str, Any]]:
+        """The processes, once all of them run and are ready."""
+        return self.wait_processes(lambda found: all(p["state"] == "running" and p["ready"] for p in found.values()))
+
+    def bearers(self, pids: list[int]) -> dict[str, list[int]]:
+        """Every living process that carries the cookie of the store that `pids` belong to, by path."""
+        stores = {_cookie(pid).split(":")[0] for pid in pids} - {""}
+        found: dict[str, list[int]] = {}
+        for process in psutil.process_iter():
+            cookie = _cookie(process.pid)
+            if cookie and cookie.split(":")[0] in stores:
+                found.setdefault(_path_in(cookie), []).append(process.pid)
+        return found
+
+    def close(self) -> None:
+        """End the runtimes, then what they left."""
+        for runtime in self.runtimes:
+            if runtime.poll() is None:
+                runtime.send_signal(signal.SIGTERM)
+                try:
+                    runtime.wait(timeout=15)
+                except subprocess.TimeoutExpired:
+                    runtime.kill()
+            runtime.wait()
+        self.run("down")
+        Runtime.sweep(self.state)
+
+    def _command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "treewarden.supervision_trees.cli", *words, "--state", str(self.state)]
+
+
+def _walk(view: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield view
+    for child in view["children"]:
+        yield from _walk(child)
+
+
+def _cookie(pid: int) -> str:
+    try:
+        if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return ""
+        return psutil.Process(pid).environ().get("TREEWARDEN_COOKIE", "")
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return ""
+
+
+def _path_in(cookie: str) -> str:
+    return next(part for part in cookie.split(":") if part.startswith("/"))
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Iterator[CommandLine]:
+    """The command line in an empty folder."""
+    line = CommandLine(tmp_path)
+    try:
+        yield line
+    finally:
+        line.close()
+
+
+@pytest.fixture
+def wait_gone() -> Callable[[int], None]:
+    """Wait until a process is no longer there (a zombie is not)."""
+
+    def wait(pid: int) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while psutil.pid_exists(pid) and _is_running(pid):
+            assert time.monotonic() < deadline, f"pid {pid} is still there"
+            os.sched_yield()
+
+    return wait
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
