@@ -13,10 +13,10 @@ import tempfile
 import threading
 import time
 
+from measure import Row, Target
+
 from treewarden.actors import ChildSpec, Intensity, ManagedProcess, ProcessSpawned, ProcessSpec
 from treewarden.supervision_trees import RecordedEvent, Runtime, Supervisor
-
-from measure import Row, Target
 
 COMMAND = ("sleep", "3600")
 PATIENCE = 30.0

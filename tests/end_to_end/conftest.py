@@ -70,7 +70,9 @@ class CommandLine:
             found = self.processes()
             if found and is_true(found):
                 return found
-        raise AssertionError(f"not so after {PATIENCE} s, the log says:\n{(self.folder / 'up.log').read_text()[-4000:]}")
+        raise AssertionError(
+            f"not so after {PATIENCE} s, the log says:\n{(self.folder / 'up.log').read_text()[-4000:]}"
+        )
 
     def wait_all_ready(self) -> dict[str, dict[str, Any]]:
         """The processes, once all of them run and are ready."""

@@ -20,7 +20,7 @@ ONE_PROCESS = 'version: 1\nname: dev\nchildren:\n  - {id: a, kind: process, comm
         pytest.param(ONE_PROCESS.replace("sleep", "no-such-program"), "no-such-program", id="missing executable"),
         pytest.param(ONE_PROCESS.replace('"3600"', '"${b.pid}"'), "${b.pid}", id="unknown reference"),
         pytest.param(
-            'version: 1\nname: dev\nchildren:\n'
+            "version: 1\nname: dev\nchildren:\n"
             '  - {id: a, kind: process, command: [sleep, "1"], needs: [b]}\n'
             '  - {id: b, kind: process, command: [sleep, "1"], needs: [a]}\n',
             "a -> b -> a",

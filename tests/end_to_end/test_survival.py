@@ -5,9 +5,11 @@ import random
 import signal
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import psutil
+
+Processes: TypeAlias = dict[str, dict[str, Any]]
 
 TREE = """\
 version: 1
@@ -31,9 +33,11 @@ def test_a_killed_process_is_replaced_and_becomes_ready_again(cli: Any) -> None:
     before = cli.wait_all_ready()
 
     os.kill(before["/dev/b"]["pid"], signal.SIGKILL)
-    after = cli.wait_processes(
-        lambda found: found["/dev/b"]["ready"] and found["/dev/b"]["pid"] != before["/dev/b"]["pid"]
-    )
+
+    def is_replaced(found: Processes) -> bool:
+        return bool(found["/dev/b"]["ready"]) and found["/dev/b"]["pid"] != before["/dev/b"]["pid"]
+
+    after = cli.wait_processes(is_replaced)
 
     assert 1 == after["/dev/b"]["restarts"]
     assert "killed by SIGKILL" in after["/dev/b"]["last_exit"]
@@ -68,7 +72,11 @@ def test_an_adopted_process_that_dies_is_replaced(cli: Any) -> None:
     adopted = cli.wait_all_ready()
 
     os.kill(adopted["/dev/a"]["pid"], signal.SIGKILL)
-    after = cli.wait_processes(lambda found: found["/dev/a"]["pid"] not in (None, adopted["/dev/a"]["pid"]))
+
+    def is_replaced(found: Processes) -> bool:
+        return found["/dev/a"]["pid"] not in (None, adopted["/dev/a"]["pid"])
+
+    after = cli.wait_processes(is_replaced)
 
     assert not after["/dev/a"]["adopted"]
     assert "exit code is not known" in after["/dev/a"]["last_exit"]

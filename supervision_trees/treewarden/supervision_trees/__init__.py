@@ -1,7 +1,6 @@
 """Supervision trees: supervisors, definitions, the runtime, and what can be seen and asked of a running tree."""
 
 from treewarden.actors import StopReport as StopReport
-
 from treewarden.supervision_trees._children import Child as Child
 from treewarden.supervision_trees._children import ChildState as ChildState
 from treewarden.supervision_trees._control import Command as Command

@@ -14,7 +14,7 @@ def restart_delay(backoff: Backoff | None, failures: int, chance: float) -> floa
 
     `chance` spreads it evenly by up to `jitter` either way; the result never exceeds `max`.
     """
-    if backoff is None:
+    if backoff is None or backoff.initial == 0:
         return 0.0
     try:
         base = min(backoff.max, backoff.initial * backoff.factor ** (failures - 1))

@@ -1,13 +1,15 @@
-"""One child as its supervisor knows it: a frozen value with a fixed set of states."""
+"""Children as their supervisor knows them: frozen values with a fixed set of states, and their table."""
 
 import enum
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, final
 
 from treewarden.actors import ChildId, ChildSpec, ExitReason, Generation
 from treewarden.supervision_trees._intensity import RestartWindow
 
-__all__ = ["Child", "ChildState"]
+__all__ = ["Child", "ChildState", "ChildTable"]
 
 NOT_STARTED: Final = Generation(0)
 
@@ -36,13 +38,13 @@ class Child:
 
     spec: ChildSpec
     state: ChildState = ChildState.STOPPED
-    generation: Generation = NOT_STARTED  # of the current or last incarnation; 0 before the first
+    generation: Generation = NOT_STARTED  # of the current or last incarnation; the first has the next
     live: bool = False
     ready: bool = False
     restarts: int = 0  # automatic ones since the runtime started
     failures: int = 0  # in a row, for the backoff
     window: RestartWindow | None = None  # its own, if its spec has an intensity
-    started_at: float | None = None
+    started_at: float | None = None  # None: never tried
     retry_at: float | None = None
     last_exit: ExitReason | None = None
 
@@ -50,3 +52,78 @@ class Child:
     def id(self) -> ChildId:
         """Its name among its siblings."""
         return self.spec.id
+
+
+@final
+class ChildTable:
+    """A supervisor's children in start order. Not thread-safe: one state machine owns it.
+
+    Finding, replacing, adding and forgetting a child cost the same however many there are.
+    """
+
+    def __init__(self, specs: Iterable[ChildSpec]) -> None:
+        self._children: dict[ChildId, Child] = {}
+        # Who names whom in its `needs`, in start order; a need that was forgotten keeps its entry.
+        self._dependents: dict[ChildId, dict[ChildId, None]] = {}
+        # The highest generation of a forgotten child. New ones begin above it: a late notice or timer
+        # of a forgotten child then never fits a new child of the same id. One number for all ids,
+        # since one for each would grow with every child that ever was.
+        self._forgotten = NOT_STARTED
+        for spec in specs:
+            self.add(spec)
+
+    @property
+    def rows(self) -> Mapping[ChildId, Child]:
+        """The children in start order, as they are now; a view that cannot be written to."""
+        return MappingProxyType(self._children)
+
+    def get(self, child: ChildId) -> Child | None:
+        """The child of that id."""
+        return self._children.get(child)
+
+    def add(self, spec: ChildSpec) -> Child:
+        """A new child, at the end."""
+        assert spec.id not in self._children
+        for need in spec.needs:
+            self._dependents.setdefault(need, {})[spec.id] = None
+        window = None if spec.intensity is None else RestartWindow(spec.intensity)
+        return self.put(Child(spec, generation=self._forgotten, window=window))
+
+    def put(self, child: Child) -> Child:
+        """Have `child` stand where its id stands."""
+        self._children[child.id] = child
+        return child
+
+    def forget(self, child: Child) -> None:
+        """Drop `child` and its spec."""
+        del self._children[child.id]
+        self._forgotten = max(self._forgotten, child.generation)
+        for need in set(child.spec.needs):
+            dependents = self._dependents[need]
+            del dependents[child.id]
+            if not dependents:
+                del self._dependents[need]
+
+    def lacking(self, spec: ChildSpec) -> tuple[ChildId, ...]:
+        """Those of the needs of `spec` that are not ready (or not there)."""
+        return tuple(need for need in spec.needs if need not in self._children or not self._children[need].ready)
+
+    def dependents(self, need: ChildId) -> tuple[Child, ...]:
+        """The children that need `need`, in start order."""
+        return tuple(self._children[child] for child in self._dependents.get(need, ()))
+
+    def would_close_a_cycle(self, spec: ChildSpec) -> bool:
+        """Whether a new child `spec` would, through its needs, need itself.
+
+        Only a child that was forgotten while others need it can come back and do so.
+        """
+        seen: set[ChildId] = set()
+        ahead = list(spec.needs) if spec.id in self._dependents else []
+        while ahead:
+            need = ahead.pop()
+            if need == spec.id:
+                return True
+            if need not in seen and need in self._children:
+                ahead.extend(self._children[need].spec.needs)
+            seen.add(need)
+        return False

@@ -1,10 +1,11 @@
 """How the commands of `control` are carried out on a running tree."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, assert_never, final
 
-from treewarden.actors import ActorPath, ChildId, ChildType, Restart, parse_path
+from treewarden.actors import ActorPath, ChildId, ChildType, Reply, Restart, child_path, parse_path
 from treewarden.actors.processes import ProcessSystem, tail
 from treewarden.supervision_trees._control import (
     Command,
@@ -19,7 +20,7 @@ from treewarden.supervision_trees._control import (
     StartActor,
     StopActor,
 )
-from treewarden.supervision_trees._errors import NotFound, StillRestarting, StillRunning
+from treewarden.supervision_trees._errors import NotFound
 from treewarden.supervision_trees._inspect import ActorView, RecordedEvent, TreeView
 from treewarden.supervision_trees.telemetry import EventHub, render
 
@@ -58,6 +59,9 @@ class CommandExecution:
     ) -> None:
         self._root, self._inspect, self._supervisor = root, inspect, supervisor
         self._request_stop, self._events, self._processes = request_stop, events, processes
+        # Guards _restarts: the restarts under way. Never held while waiting.
+        self._restarts_lock = threading.Lock()
+        self._restarts: dict[ActorPath, Reply[ActorView]] = {}
 
     def execute(self, command: Command) -> object:
         """The command's result.
@@ -105,15 +109,30 @@ class CommandExecution:
         return self._show(supervisor, child)
 
     def _restart(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView:
+        """Restart once however many ask: who comes while a restart is under way gets its result."""
+        path = child_path(supervisor.path, child)
+        mine: Reply[ActorView] = Reply()
+        with self._restarts_lock:
+            running = self._restarts.setdefault(path, mine)
+        if running is mine:
+            try:
+                mine.try_set(self._stop_and_start(supervisor, child))
+            except BaseException as error:
+                mine.try_fail(error)
+                raise
+            finally:
+                with self._restarts_lock:
+                    del self._restarts[path]
+        view: ActorView = running.get()
+        return view
+
+    def _stop_and_start(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView:
         known = {row.child.id: row.child.spec for row in supervisor.rows()}
         supervisor.terminate_child(child)
-        try:
-            if known[child].restart is Restart.TEMPORARY:
-                supervisor.start_child(known[child])  # stopping it made its supervisor forget it
-            else:
-                supervisor.restart_child(child)
-        except (StillRunning, StillRestarting):
-            pass  # another caller's restart, which this one has become
+        if known[child].restart is Restart.TEMPORARY:
+            supervisor.start_child(known[child])  # stopping it made its supervisor forget it
+        else:
+            supervisor.restart_child(child)
         return self._show(supervisor, child)
 
     def _show(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView:

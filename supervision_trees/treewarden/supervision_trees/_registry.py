@@ -4,6 +4,7 @@ A path resolves from the moment its supervisor reports the incarnation running, 
 that has ended (supervision.md A.16).
 """
 
+import threading
 from typing import Any, final
 
 from treewarden.actors import ActorPath, ActorRef
@@ -13,10 +14,13 @@ __all__ = ["Registry"]
 
 @final
 class Registry:
-    """Paths to refs. Safe from any thread: each operation is one dict operation, atomic under the GIL."""
+    """Paths to refs. Safe from any thread; looking up takes no lock."""
 
     def __init__(self) -> None:
         self._refs: dict[ActorPath, ActorRef[Any]] = {}
+        # Guards the writes to _refs. A supervisor that was killed in the middle of a handler lets go of
+        # its children while its successor registers others at the same paths.
+        self._writing = threading.Lock()
 
     def lookup(self, path: ActorPath) -> ActorRef[Any] | None:
         """The running incarnation at `path`."""
@@ -26,12 +30,14 @@ class Registry:
 
     def register(self, path: ActorPath, ref: ActorRef[Any]) -> None:
         """`ref` lives at `path` now."""
-        self._refs[path] = ref
+        with self._writing:
+            self._refs[path] = ref
 
     def unregister(self, path: ActorPath, ref: ActorRef[Any]) -> None:
-        """`ref` no longer does. Only a supervisor registers at its children's paths, so none intervenes."""
-        if self._refs.get(path) is ref:
-            del self._refs[path]
+        """`ref` no longer does; a newer one at `path` stays."""
+        with self._writing:
+            if self._refs.get(path) is ref:
+                del self._refs[path]
 
     def fact(self, path: ActorPath, name: str) -> str:
         """What the actor at `path` made known under `name` (see `Facts`).

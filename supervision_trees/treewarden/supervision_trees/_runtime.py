@@ -29,8 +29,10 @@ from treewarden.actors import (
     ChildNotice,
     ChildSpec,
     Exited,
+    ExitReason,
     Generation,
     Intensity,
+    Killed,
     Log,
     Reply,
     RuntimeStarted,
@@ -84,6 +86,7 @@ class RuntimeEnd:
     """How a tree ended: `ok` if it was asked to; `message` says what happened, over several lines."""
 
     ok: bool
+    reason: ExitReason
     message: str
     report: StopReport
 
@@ -143,7 +146,7 @@ class Runtime:
         self._parts: ActorRef[Any] | None = None
         self._root: ActorRef[Any] | None = None
         self._root_started: Reply[None] = Reply()
-        self._root_ended: Reply[Exited] = Reply()
+        self._root_ended: Reply[RuntimeEnd] = Reply()
         self._stop_asked: str | None = None
         self._give_ups = GiveUps(self._hub)
         # Guards _stop_report: the first caller of `stop` does it, others wait for its report.
@@ -213,16 +216,10 @@ class Runtime:
         What the runtime itself holds is let go of by `stop`.
         """
         try:
-            ended: Exited = self._root_ended.get(timeout=timeout)
+            end: RuntimeEnd = self._root_ended.get(timeout=timeout)
         except pykka.Timeout:
             return None
-        ok = self._stop_asked is not None
-        message = (
-            f"the tree {self._root_path} was stopped: {self._stop_asked}"
-            if ok
-            else self._give_ups.explain(self._root_path, ended.reason)
-        )
-        return RuntimeEnd(ok, message, ended.report)
+        return end
 
     def stop(self, *, within: float = 30.0) -> StopReport:
         """Stop the tree and let go of everything; what is not down `within` seconds is killed.
@@ -276,6 +273,8 @@ class Runtime:
         self._start_parts()
         self._hub.emit(RuntimeStarted(self._root_path, os.getpid()))
         self._root = self._spawn(self._root_spec, self._take_root_notice)
+        if self._stop_asked is not None:  # by the console, before there was a root to tell
+            self._root.request_stop(Shutdown(self._stop_asked))
         self._root_started.get()
         self._registry.register(self._root_path, self._root)
 
@@ -354,10 +353,18 @@ class Runtime:
             case Started():
                 self._root_started.try_set(None)
             case Exited(reason=reason):
-                self._root_ended.try_set(notice)
+                self._root_ended.try_set(self._end_of_tree(notice))
                 self._root_started.try_fail(nearest_failure(self._root_path, reason))
             case _:
                 pass
+
+    def _end_of_tree(self, notice: Exited) -> RuntimeEnd:
+        if self._stop_asked is not None:
+            message = f"the tree {self._root_path} was stopped: {self._stop_asked}"
+        else:
+            message = self._give_ups.explain(self._root_path, notice.reason)
+        ok = self._stop_asked is not None
+        return RuntimeEnd(ok=ok, reason=notice.reason, message=message, report=notice.report)
 
     def _report(self, error: BaseException) -> None:
         self._logs.of_actor(child_path(ROOT_PARENT, SYSTEM)).error("internal error", error=repr(error))
@@ -370,9 +377,9 @@ class Runtime:
     def _stop_tree(self, within: float) -> StopReport:
         report = StopReport()
         if self._root is not None:
-            self.request_stop("stop")
-            ended = self._end_root(self._root, within)
-            report += ended.report
+            if not self._root_ended.is_set():
+                self.request_stop("stop")
+            report += self._end_root(self._root, within).report
         if self._parts is not None:
             self._parts.request_stop(Shutdown("stop"))
             with contextlib.suppress(pykka.Timeout):  # its threads are daemons; nothing depends on them now
@@ -383,16 +390,19 @@ class Runtime:
             self._hub.emit(RuntimeStopped(len(report.stopped), report.abandoned, report.orphaned_pids))
         return report
 
-    def _end_root(self, root: ActorRef[Any], within: float) -> Exited:
-        try:
-            ended: Exited = self._root_ended.get(timeout=within)
-        except pykka.Timeout:
+    def _end_root(self, root: ActorRef[Any], within: float) -> RuntimeEnd:
+        end = self.wait(within)
+        if end is None:
             root.kill()
-            ended = self._root_ended.get(timeout=CLOSING)
-        return ended
+            end = self.wait(CLOSING)
+        if end is None:
+            report = StopReport(abandoned=(root.path,))
+            return RuntimeEnd(ok=False, reason=Killed(), message=f"{root.path} did not end", report=report)
+        return end
 
     def _root_row(self) -> ChildRow:
-        ended = self._root_ended.is_set()
+        end = self.wait(0)
+        ended = end is not None
         started = self._root_started.is_set()
         state = ChildState.STOPPED if ended else ChildState.RUNNING if started else ChildState.STARTING
         if self._stop_asked is not None and not ended:
@@ -405,7 +415,7 @@ class Runtime:
             live=not ended,
             ready=started and not ended,
             started_at=now - (self._clock.wall() - self._started_at),
-            last_exit=self._root_ended.get(timeout=0).reason if ended else None,
+            last_exit=None if end is None else end.reason,
         )
         return ChildRow(child, None if ended else self._root)
 

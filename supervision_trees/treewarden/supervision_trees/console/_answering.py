@@ -92,23 +92,23 @@ def _lane_of(command: Command) -> LaneName:
             assert_never(command)
 
 
-def carry_out(command: Command, executor: CommandExecutor, on_error: Callable[[BaseException], None]) -> bytes:
+def carry_out(command: Command, executor: CommandExecutor, on_defect: Callable[[BaseException], None]) -> bytes:
     """The frame that answers `command`. Blocks as long as the executor does.
 
-    What is neither a result nor a refusal is a defect: the client hears so, and `on_error` gets it.
+    What is neither a result nor a refusal is a defect: the client hears so, and `on_defect` gets it.
     """
     try:
         result = executor.execute(command)
     except TreewardenError as error:
         return encode_answer(_failure(ErrorKind.REFUSED, error))
     except BaseException as error:  # noqa: BLE001 - executor boundary: a SystemExit in it must not leave the client unanswered
-        return _defect(command, error, on_error)
+        return _defect(command, error, on_defect)
     try:
         return encode_answer(cast("Result", result))
     except FrameTooLarge as error:
         return encode_answer(Failure(ErrorKind.TOO_LARGE, f"the answer is {error}; ask for less at a time"))
     except (FrameError, AssertionError) as error:  # a result that is none of `Result`, or has values that are not plain
-        return _defect(command, error, on_error)
+        return _defect(command, error, on_defect)
 
 
 def encode_answer(answer: Answer) -> bytes:
@@ -116,9 +116,9 @@ def encode_answer(answer: Answer) -> bytes:
     return encode_frame(answer_to_plain(answer))
 
 
-def _defect(command: Command, error: BaseException, on_error: Callable[[BaseException], None]) -> bytes:
+def _defect(command: Command, error: BaseException, on_defect: Callable[[BaseException], None]) -> bytes:
     error.add_note(f"treewarden console: while it carried out {type(command).__name__}")
-    on_error(error)
+    on_defect(error)
     return encode_answer(_failure(ErrorKind.FAILED, error))
 
 

@@ -7,6 +7,7 @@ unfinished or an answer unread for too long, or says nothing for a long time.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import final
 
@@ -38,7 +39,9 @@ class Connection:
         self._reader, self._writer, self._limits = reader, writer, limits
         # Nothing of an answer stays in our memory once `drain` has returned.
         writer.transport.set_write_buffer_limits(0)
+        self.admitted = False  # it was not turned away
         self.in_hand = False  # a request was read whole and is not answered yet
+        self._last = False  # the request in hand is the last one
 
     async def serve(self, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
         """Answer request after request; returns when the connection has ended.
@@ -46,8 +49,9 @@ class Connection:
         `answer` makes the frame that answers the body of a request; a `FrameError` from it ends
         the connection, since where the next frame begins can no longer be trusted.
         """
+        self.admitted = True
         try:
-            while (body := await self._next_body()) is not None:
+            while not self._last and (body := await self._next_body()) is not None:
                 self.in_hand = True
                 await self._send(await answer(body))
                 self.in_hand = False
@@ -57,6 +61,16 @@ class Connection:
             pass  # the client vanished, or stopped in the middle: it ends itself and nobody else
         finally:
             self._writer.transport.abort()
+
+    def finish(self) -> None:
+        """Take no request after the one in hand."""
+        self._last = True
+
+    async def hang_up(self) -> None:
+        """End the connection now and return when its descriptor is closed."""
+        self._writer.transport.abort()
+        with suppress(ConnectionError):  # it had ended already, by the client's doing
+            await self._writer.wait_closed()
 
     async def dismiss(self, failure: Failure) -> None:
         """Say why this connection ends, as far as the client listens, and end it."""

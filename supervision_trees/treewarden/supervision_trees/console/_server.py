@@ -10,6 +10,7 @@ Not promised: fairness between clients of one lane, or that a command outlives `
 
 import os
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, final
@@ -40,8 +41,10 @@ _CLOCK: Final = SystemClock()
 class ConsoleServer:
     """Serves `executor` at `socket_path` between `start` and `close`; both may be called from any thread.
 
-    `on_error` gets what is nobody's answer: a defect met in a command or in the server, and a
-    stranger turned away. It is called from the server's threads, must not block, and must not raise.
+    `on_error` hears, once, what ended the server before `close`: it serves nobody any more, and only
+    a new one can. `on_defect` hears of what harmed nobody else and still should be seen: an
+    unexpected error in a command, a client of another user turned away; by default its traceback
+    goes to stderr. Both are called from the server's threads; they must not block or raise.
     """
 
     def __init__(
@@ -50,11 +53,13 @@ class ConsoleServer:
         executor: CommandExecutor,
         *,
         on_error: Callable[[BaseException], None],
+        on_defect: Callable[[BaseException], None] = traceback.print_exception,
         limits: ServerLimits = _LIMITS,
         read_peer_uid: Callable[[PeerSocket], int] = peer_uid,
         clock: Clock = _CLOCK,
     ) -> None:
-        self._path, self._executor, self._on_error = socket_path, executor, on_error
+        self._path, self._executor = socket_path, executor
+        self._on_error, self._on_defect = on_error, on_defect
         self._limits, self._read_peer_uid, self._clock = limits, read_peer_uid, clock
         sizes = {
             LaneName.READ: limits.readers,
@@ -79,7 +84,13 @@ class ConsoleServer:
         with self._lock:
             if self._serving is not None:
                 raise RuntimeError(f"the console at {self._path} was started before, expected one start per server")
-            serving = Serving(bind_console(self._path), self._accepting, self._limits, self._on_error)
+            serving = Serving(
+                bind_console(self._path),
+                self._accepting,
+                self._limits,
+                on_error=self._on_error,
+                on_defect=self._on_defect,
+            )
             self._serving = serving
         serving.start()
 
@@ -111,16 +122,16 @@ class ConsoleServer:
         if uid != ours:
             # The mode of socket and directory keep strangers out; one who is here is worth a line.
             message = f"found a client of uid {uid}, expected uid {ours}, whose runtime this is"
-            self._on_error(PermissionError(f"console {self._path}: {message}"))
+            self._on_defect(PermissionError(f"console {self._path}: {message}"))
             return Failure(ErrorKind.NOT_ALLOWED, message)
         if others >= self._limits.connections:
-            return Failure(ErrorKind.BUSY, f"{others} clients are connected, expected fewer; try again later")
+            return Failure(ErrorKind.BUSY, f"{others} clients are connected, as many as may be; try again later")
         return None
 
     async def _answer(self, body: bytes) -> bytes:
         planned = plan(body)
         match planned:
             case Planned(command, lane):
-                return await self._lanes[lane].run(lambda: carry_out(command, self._executor, self._on_error))
+                return await self._lanes[lane].run(lambda: carry_out(command, self._executor, self._on_defect))
             case Failure():
                 return encode_answer(planned)

@@ -23,18 +23,24 @@ _LAST_WORDS: Final = 0.2  # seconds kept back from a closing's time, to end what
 
 @final
 class Serving:
-    """Serves `bound` with `accept(connection, peer, how many others)` from `start` to `close`."""
+    """Serves `bound` with `accept(connection, peer, how many others are admitted)` from `start` to `close`.
+
+    `on_error` hears, once, what ended the thread; `on_defect` hears of errors that it survived.
+    """
 
     def __init__(
         self,
         bound: BoundSocket,
         accept: AcceptClient,
         limits: ServerLimits,
+        *,
         on_error: Callable[[BaseException], None],
+        on_defect: Callable[[BaseException], None],
     ) -> None:
-        self._bound, self._accept, self._limits, self._on_error = bound, accept, limits, on_error
+        self._bound, self._accept, self._limits = bound, accept, limits
+        self._on_error, self._on_defect = on_error, on_defect
         # These belong to the loop's thread, except that `close` wakes it through the first two.
-        self._loop = asyncio.new_event_loop()
+        self._loop = asyncio.SelectorEventLoop()  # not the policy's: `remove_reader` below is its way to stop accepting
         self._closing = asyncio.Event()
         self._clients: dict[asyncio.Task[None], Connection] = {}
         self._within = 0.0
@@ -85,33 +91,44 @@ class Serving:
         self._loop.set_exception_handler(self._report)
         server = await asyncio.start_unix_server(self._connected, sock=self._bound.listener, backlog=BACKLOG)
         await self._closing.wait()
+        # Accept no more, let what was accepted arrive, and only then close: a connection that asyncio
+        # takes from the listener but hands over after `close` would leak (base_events.Server._attach).
+        self._loop.remove_reader(self._bound.listener)
+        await self._wait_accepted()
         server.close()
-        for task, connection in self._clients.items():
+        clients = dict(self._clients)
+        for task, connection in clients.items():
+            connection.finish()
             if not connection.in_hand:
                 task.cancel()
-        if self._clients:
-            await asyncio.wait(self._clients, timeout=max(self._within - _LAST_WORDS, 0.0))
-        for task in self._clients:
+        if clients:
+            await asyncio.wait(clients, timeout=max(self._within - _LAST_WORDS, 0.0))
+        for task, connection in clients.items():
             task.cancel()
-        if self._clients:
-            await asyncio.wait(self._clients, timeout=_LAST_WORDS)
+            await connection.hang_up()
+
+    async def _wait_accepted(self) -> None:
+        """Wait for connections that asyncio took from the listener and has not handed over yet."""
+        accepting = asyncio.all_tasks() - self._clients.keys() - {asyncio.current_task()}
+        if accepting:
+            await asyncio.wait(accepting)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(reader, writer, self._limits)
         peer = cast("PeerSocket", writer.get_extra_info("socket"))
-        task = self._loop.create_task(self._client(connection, peer, len(self._clients)))
+        task = self._loop.create_task(self._client(connection, peer))
         self._clients[task] = connection
         task.add_done_callback(self._ended)
 
-    async def _client(self, connection: Connection, peer: PeerSocket, others: int) -> None:
-        await self._accept(connection, peer, others)
+    async def _client(self, connection: Connection, peer: PeerSocket) -> None:
+        await self._accept(connection, peer, sum(other.admitted for other in self._clients.values()))
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         del self._clients[task]
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._on_error(error)
+            self._on_defect(error)
 
     def _report(self, _: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         error = context.get("exception")
         message = str(context.get("message", "the console's event loop met an error"))
-        self._on_error(error if isinstance(error, BaseException) else RuntimeError(message))
+        self._on_defect(error if isinstance(error, BaseException) else RuntimeError(message))

@@ -22,7 +22,7 @@ from treewarden.supervision_trees.definitions._schema import (
     TreeFields,
 )
 from treewarden.supervision_trees.definitions._targets import http_probe, tcp_probe
-from treewarden.supervision_trees.definitions._templates import parts_of
+from treewarden.supervision_trees.definitions._templates import literal
 from treewarden.supervision_trees.definitions._wording import alternatives, clipped, closest, one_of
 
 __all__ = ["tree_findings"]
@@ -67,14 +67,13 @@ def _duplicate_ids(group: Group) -> Iterator[Finding]:
 
 
 def _unknown_needs(group: Group) -> Iterator[Finding]:
-    rests_on = group.id_locations()
     for location, child in group.children():
         for index, need in enumerate(child.needs):
             place = (*location, "needs", index)
             if need == child.id:
                 yield Finding(place, f"{clipped(need)} itself", "siblings only", ((*location, "id"),))
             elif need not in group.named:
-                yield Finding(place, clipped(need), _siblings(group, child.id, need), rests_on)
+                yield Finding(place, clipped(need), _siblings(group, child.id, need), (group.every_id(),))
 
 
 def _siblings(group: Group, child: ChildId, need: ChildId) -> str:
@@ -179,10 +178,9 @@ def _probe_findings(probe: ProbeFields, location: Location) -> Iterator[Finding]
     if probe.command and not probe.command[0].strip():
         yield Finding((*location, "command"), clipped(probe.command[0]), "the name of a program")
     for key, text, read in (("http", probe.http, http_probe), ("tcp", probe.tcp, tcp_probe)):
-        literal = None if text is None else parts_of(text)
-        if literal is None or not all(isinstance(part, str) for part in literal):
+        target = None if text is None else literal(text)
+        if target is None:
             continue
-        target = "".join(str(part) for part in literal)
         try:
             read(target)
         except ValueError as error:

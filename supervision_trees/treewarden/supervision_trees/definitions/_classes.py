@@ -43,8 +43,8 @@ def import_actor(class_path: str) -> type[Actor]:
         expected = f"{module_name}:{near}" if near else f"the name of a class in {module_name}"
         raise ClassUnusable(f"{quoted}, but there is no {name} in that module", expected) from error
     if not _is_actor_class(named):
-        kind = "class that is no Actor" if isinstance(named, type) else type(named).__name__
-        raise ClassUnusable(f"{quoted}, a {kind}", "a subclass of treewarden.actors.Actor")
+        kind = "a class that is no Actor" if isinstance(named, type) else f"a value of type {type(named).__name__}"
+        raise ClassUnusable(f"{quoted}, {kind}", "a subclass of treewarden.actors.Actor")
     return named
 
 

@@ -6,13 +6,16 @@ Every check of this package answers with findings; only `_parse` turns them into
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias, final
+from typing import Final, TypeAlias, final
 
 from treewarden.supervision_trees.definitions._wording import spelt_key
 
-__all__ = ["Finding", "Location", "line_of", "place_of", "touches"]
+__all__ = ["EVERY", "Doubts", "Finding", "Location", "line_of", "place_of"]
 
 Location: TypeAlias = tuple[str | int, ...]
+
+EVERY: Final = -1
+"""As the last index in a dependency: every item, so that a thousand siblings need not be named one by one."""
 
 
 @final
@@ -52,11 +55,25 @@ def line_of(lines: Mapping[Location, int], location: Location) -> int:
     return 0
 
 
-def touches(finding: Finding, doubtful: Iterable[Location]) -> bool:
-    """Whether `finding` rests on one of the `doubtful` locations: above it, below it, or the same."""
-    return any(_nested(location, doubt) for doubt in doubtful for location in (finding.location, *finding.depends))
+@final
+class Doubts:
+    """The locations already complained about: a finding that rests on one of them may be its mere consequence."""
+
+    def __init__(self, locations: Iterable[Location]) -> None:
+        exact = frozenset(locations)
+        around = frozenset(location[:end] for location in exact for end in range(len(location) + 1))
+        self._exact = exact | {_for_every_item(location) for location in exact}
+        self._around = around | {_for_every_item(location) for location in around}
+
+    def concern(self, finding: Finding) -> bool:
+        """Whether a doubtful location is above, below or the same as one that `finding` rests on."""
+        return any(
+            location in self._around or any(location[:end] in self._exact for end in range(len(location)))
+            for location in (finding.location, *finding.depends)
+        )
 
 
-def _nested(one: Location, other: Location) -> bool:
-    shared = min(len(one), len(other))
-    return one[:shared] == other[:shared]
+def _for_every_item(location: Location) -> Location:
+    """The location with its last index replaced by `EVERY`, as dependencies may name it."""
+    last = next((at for at in range(len(location) - 1, -1, -1) if isinstance(location[at], int)), None)
+    return location if last is None else (*location[:last], EVERY, *location[last + 1 :])

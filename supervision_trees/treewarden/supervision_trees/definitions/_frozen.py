@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import TypeAlias, TypeVar, cast
 
 from treewarden.supervision_trees.definitions._document import WrittenFloat, WrittenInt
+from treewarden.supervision_trees.definitions._templates import literal
 
 __all__ = ["Argument", "frozen_argument", "frozen_mapping"]
 
@@ -20,8 +21,12 @@ def frozen_mapping(mapping: Mapping[str, _T]) -> Mapping[str, _T]:
 
 
 def frozen_argument(value: object) -> Argument:
-    """Plain data with tuples for lists and read-only mappings for mappings, however deep."""
+    """Checked plain data, with tuples for lists and read-only mappings for mappings, however deep."""
     match value:
+        case str():
+            text = literal(value)
+            assert text is not None, f"unchecked text: {value!r}"
+            return text
         case list():
             return tuple(frozen_argument(item) for item in cast("list[object]", value))
         case dict():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import final
 
 from treewarden.actors import ActorPath, ChildId, child_path
-from treewarden.supervision_trees.definitions._findings import Location
+from treewarden.supervision_trees.definitions._findings import EVERY, Location
 from treewarden.supervision_trees.definitions._schema import Child, ProcessFields, SupervisorFields, TreeFields
 
 __all__ = ["Group", "groups", "processes"]
@@ -51,9 +51,9 @@ class Group:
         """The child of this group that is at `location` or contains it."""
         return location[: len(self.location) + 2]
 
-    def id_locations(self) -> tuple[Location, ...]:
-        """Where the ids of all children stand."""
-        return tuple((*location, "id") for location, _ in self.children())
+    def every_id(self) -> Location:
+        """The ids of all children, as a dependency of a finding."""
+        return (*self.location, "children", EVERY, "id")
 
     def outward(self) -> Iterator["Group"]:
         """This group, the one around it, and so on to the root's."""

@@ -15,7 +15,7 @@ from treewarden.supervision_trees.definitions._checks import tree_findings
 from treewarden.supervision_trees.definitions._complaints import Complaint, DefinitionErrors
 from treewarden.supervision_trees.definitions._conversion import root_node
 from treewarden.supervision_trees.definitions._document import Document, Format, Unreadable
-from treewarden.supervision_trees.definitions._findings import Finding, line_of, place_of, touches
+from treewarden.supervision_trees.definitions._findings import Doubts, Finding, line_of, place_of
 from treewarden.supervision_trees.definitions._json import read_json
 from treewarden.supervision_trees.definitions._nodes import TreeDefinition
 from treewarden.supervision_trees.definitions._source import format_of, read_text
@@ -67,9 +67,9 @@ def parse_definition(text: str, *, source: Path | None, format: Format) -> TreeD
     tree = validated.tree
     if tree is None:
         raise DefinitionErrors(_complaints(doubtful, document, name))
-    places = [finding.location for finding in doubtful]
+    doubts = Doubts(finding.location for finding in doubtful)
     checked = (*tree_findings(tree), *surroundings_findings(tree, environment=os.environ))
-    findings = [*doubtful, *(finding for finding in checked if not touches(finding, places))]
+    findings = [*doubtful, *(finding for finding in checked if not doubts.concern(finding))]
     if findings:
         raise DefinitionErrors(_complaints(findings, document, name))
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

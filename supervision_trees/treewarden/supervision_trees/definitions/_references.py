@@ -100,7 +100,7 @@ def _wrong(part: Reference | Malformed, place: Location, group: Group) -> Iterat
         names = [name for around in group.outward() for name in around.named]
         near = closest(part.child, names)
         hint = f"{near}, " if near else ""
-        ids = tuple(place for around in group.outward() for place in around.id_locations())
+        ids = tuple(around.every_id() for around in group.outward())
         yield Finding(
             place, str(part), f"{hint}a sibling or a sibling of an ancestor: {alternatives(names) or 'none'}", ids
         )

@@ -18,7 +18,7 @@ from treewarden.supervision_trees.definitions._classes import ClassUnusable, arg
 from treewarden.supervision_trees.definitions._findings import Finding, Location
 from treewarden.supervision_trees.definitions._groups import groups, processes
 from treewarden.supervision_trees.definitions._schema import ActorFields, ProcessFields, TreeFields
-from treewarden.supervision_trees.definitions._templates import parts_of
+from treewarden.supervision_trees.definitions._templates import literal
 from treewarden.supervision_trees.definitions._wording import alternatives, clipped
 
 __all__ = ["surroundings_findings"]
@@ -26,20 +26,15 @@ __all__ = ["surroundings_findings"]
 
 def surroundings_findings(tree: TreeFields, *, environment: Mapping[str, str]) -> Iterator[Finding]:
     """Every mistake that shows only on this machine, with `environment` as the runtime's own."""
+    usual_path = base_environment(environment)["PATH"]
     for group in groups(tree):
         for location, process in processes(group):
             yield from _missing_variables(process, location, environment)
             yield from _wrong_directory(process, location)
-            yield from _missing_programs(process, location, environment)
+            yield from _missing_programs(process, location, _path_of(process, usual_path, environment))
         for location, child in group.children():
             if isinstance(child, ActorFields):
                 yield from _wrong_class(child, location)
-
-
-def _literal(text: str) -> str | None:
-    """The text, if it has no references; else `None`, since it is known only at a start."""
-    parts = parts_of(text)
-    return "".join(str(part) for part in parts) if all(isinstance(part, str) for part in parts) else None
 
 
 def _missing_variables(process: ProcessFields, location: Location, environment: Mapping[str, str]) -> Iterator[Finding]:
@@ -53,7 +48,7 @@ def _missing_variables(process: ProcessFields, location: Location, environment: 
 
 
 def _wrong_directory(process: ProcessFields, location: Location) -> Iterator[Finding]:
-    cwd = _literal(process.cwd)
+    cwd = literal(process.cwd)
     if cwd and (why := _why_no_directory(cwd)) is not None:
         yield Finding((*location, "cwd"), f"{clipped(cwd)}, {why}", "a directory that exists")
 
@@ -68,13 +63,13 @@ def _why_no_directory(cwd: str) -> str | None:
     return None if os.access(cwd, os.X_OK) else "which may not be entered"
 
 
-def _missing_programs(process: ProcessFields, location: Location, environment: Mapping[str, str]) -> Iterator[Finding]:
-    cwd, path = _literal(process.cwd), _path_of(process, environment)
+def _missing_programs(process: ProcessFields, location: Location, path: str | None) -> Iterator[Finding]:
+    cwd = literal(process.cwd)
     if not cwd or path is None or _why_no_directory(cwd) is not None:
         return  # not known yet, or complained about already
     rests_on = ((*location, "shell"), (*location, "cwd"), (*location, "env", "PATH"))
     for place, name in _programs(process, location):
-        if (program := _literal(name)) and program.strip():
+        if (program := literal(name)) and program.strip():
             why = _why_not_runnable(program, path=path, cwd=cwd)
             if why is not None:
                 found, expected = why
@@ -89,22 +84,23 @@ def _programs(process: ProcessFields, location: Location) -> Iterator[tuple[Loca
             yield (*location, purpose, "command", 0), probe.command[0]
 
 
-def _path_of(process: ProcessFields, environment: Mapping[str, str]) -> str | None:
+def _path_of(process: ProcessFields, usual: str, environment: Mapping[str, str]) -> str | None:
     """The PATH the child will have; `None` if it is known only at a start or complained about."""
     match process.env.get("PATH"):
         case None:
-            return base_environment(environment)["PATH"]
+            return usual
         case FromEnv(name):
             return environment.get(name)
         case str() as text:
-            return _literal(text)
+            return literal(text)
 
 
 def _why_not_runnable(name: str, *, path: str, cwd: str) -> tuple[str, str] | None:
     try:
         resolve_executable(name, path=path, cwd=cwd)
     except ExecutableMissing as error:
-        return f"the program {clipped(name)}, which is nowhere", f"a program in {alternatives(error.searched)}"
+        where = "at that path" if "/" in name else f"of that name in {alternatives(error.searched)}"
+        return f"the program {clipped(name)}, which is not there", f"an executable file {where}"
     except ExecutableNotRunnable as error:
         return f"the program {clipped(error.path)}, {error.found}", "a regular file that may be executed"
     return None

@@ -13,7 +13,18 @@ from typing import Final, NewType, TypeAlias, final
 from treewarden.actors import ActorPath, is_child_id
 from treewarden.actors.processes import Facts
 
-__all__ = ["REFERENCE_RULE", "Fact", "Malformed", "Part", "Reference", "Template", "bound", "filled", "parts_of"]
+__all__ = [
+    "REFERENCE_RULE",
+    "Fact",
+    "Malformed",
+    "Part",
+    "Reference",
+    "Template",
+    "bound",
+    "filled",
+    "literal",
+    "parts_of",
+]
 
 REFERENCE_RULE: Final = "a reference such as ${api.pid}, or $${ for a literal ${"
 
@@ -73,6 +84,12 @@ def _reference(text: str, inner: str | None) -> Reference | Malformed:
     # An id may hold dots, a field holds none.
     child, _, field = (inner or "").rpartition(".")
     return Reference(child, field) if is_child_id(child) and _FIELD.fullmatch(field) else Malformed(text)
+
+
+def literal(text: str) -> str | None:
+    """The text itself, `$${` read as `${`; `None` if it has references and is known only at a start."""
+    parts = parts_of(text)
+    return "".join(str(part) for part in parts) if all(isinstance(part, str) for part in parts) else None
 
 
 def bound(text: str, look_up: Callable[[Reference], Fact]) -> Template:

@@ -3,7 +3,7 @@
 A mistake must not hide another, so a file with mistakes is mended, in memory only, until the
 schema takes it: what is wrong is left out, what is missing gets a stand-in. The checks that look
 at several fields then run on what remains, and whatever rests on a mended location is dropped
-(`_findings.touches`). A mended tree is never run.
+(`_findings.Doubts`). A mended tree is never run.
 """
 
 from collections.abc import Iterable
@@ -104,11 +104,12 @@ def _without(data: object, location: Location, *, is_missing: bool) -> object:
         if is_missing:
             return {**mapping, step: _STAND_INS[str(step)]}
         return {key: value for key, value in mapping.items() if key != step}
-    if isinstance(data, list) and isinstance(step, int):
+    if isinstance(data, list):
+        assert isinstance(step, int), f"{step!r} is no index of a list"
         items = cast("list[object]", data)
         mended = _without(items[step], rest, is_missing=is_missing) if rest else dict[str, object]()
         return [*items[:step], mended, *items[step + 1 :]]
-    return cast("object", data)
+    return data
 
 
 _STAND_INS: Final[dict[str, object]] = {

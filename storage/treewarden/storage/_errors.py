@@ -1,0 +1,109 @@
+"""Errors of the storage layer; each tells itself apart from its neighbour and carries its data.
+
+No error of a library (`lmdb.Error`, msgpack's) leaves this package bare.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from treewarden.storage._contract import Snapshot
+    from treewarden.storage._owner import Holder
+
+__all__ = [
+    "CommitFailed",
+    "OperationRefused",
+    "SchemaTooNew",
+    "SnapshotCorrupt",
+    "SnapshotMissing",
+    "StoreClosed",
+    "StoreError",
+    "StoreLocked",
+    "StoreUnusable",
+]
+
+
+class StoreError(Exception):
+    """The base of every error this package raises on purpose."""
+
+
+class SnapshotMissing(StoreError):
+    """Nothing is kept for the path: it was never put, or it was discarded; damage is `SnapshotCorrupt`."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"no snapshot is kept for {path!r}")
+        self.path = path
+
+
+class SnapshotCorrupt(StoreError):
+    """The newest record of the path cannot be believed; never read it as "empty".
+
+    `fallback` is the newest older snapshot that can be believed, or None. Whether an older state
+    may be used is the caller's decision: it may name a process or a lease that is long gone.
+    """
+
+    def __init__(self, path: str, sequence: int, why: str, fallback: "Snapshot | None") -> None:
+        older = "no older snapshot is left" if fallback is None else f"snapshot {fallback.sequence} before it is good"
+        super().__init__(
+            f"the newest record of {path!r} (sequence {sequence}) cannot be believed: {why}; {older};"
+            f" quarantine the record, and put a new snapshot or discard the path"
+        )
+        self.path, self.sequence, self.why, self.fallback = path, sequence, why, fallback
+
+
+class SchemaTooNew(StoreError):
+    """The record is whole, but a newer release wrote it in a format unknown here. It is not damaged."""
+
+    def __init__(self, path: str, sequence: int, *, found: int, known: int) -> None:
+        super().__init__(
+            f"record {sequence} of {path!r} has envelope format {found}, this release reads up to {known};"
+            f" start the newer release of treewarden that wrote it"
+        )
+        self.path, self.sequence, self.found, self.known = path, sequence, found, known
+
+
+class OperationRefused(StoreError):
+    """The caller's operation cannot be stored, today or ever: nothing was written. After `CommitFailed` you may try again."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"cannot store {path!r}: {why}")
+        self.path, self.why = path, why
+
+
+class CommitFailed(StoreError):
+    """The medium refused a transaction: none of its operations happened, earlier ones stand, the store goes on."""
+
+    def __init__(self, store: Path, found: str, remedy: str) -> None:
+        super().__init__(f"the store at {store} could not commit: {found}; {remedy}")
+        self.store, self.found, self.remedy = store, found, remedy
+
+
+class StoreClosed(StoreError):
+    """You closed this store; nothing is wrong with what it keeps. `StoreUnusable` means the world did it."""
+
+    def __init__(self, store: str) -> None:
+        super().__init__(f"{store} is closed; open it again to use it")
+        self.store = store
+
+
+class StoreLocked(StoreError):
+    """Another runtime owns the state directory now. `holder` is None if its owner file cannot be read."""
+
+    def __init__(self, state_dir: Path, holder: "Holder | None") -> None:
+        who = "an unknown holder" if holder is None else _described(holder)
+        super().__init__(f"{state_dir} is in use by {who}; `treewarden down --state {state_dir}` ends it")
+        self.state_dir, self.holder = state_dir, holder
+
+
+class StoreUnusable(StoreError):
+    """The store cannot be opened or read as it stands; says what was found there and what to do."""
+
+    def __init__(self, path: Path, found: str, remedy: str) -> None:
+        super().__init__(f"cannot use {path}: {found}; {remedy}")
+        self.path, self.found, self.remedy = path, found, remedy
+
+
+def _described(holder: "Holder") -> str:
+    since = datetime.fromtimestamp(holder.since, UTC).isoformat(timespec="seconds")
+    return f"pid {holder.pid} (tree {holder.tree!r}, since {since})"

@@ -1,0 +1,90 @@
+"""Group commit: many waiting commits become one batch, and each gets its own answer.
+
+`Intake` is the queue between the callers' threads and the storage thread. Commits leave it in
+the order they came, whole. Taking a batch never waits for more to come: a lone commit is not
+delayed, and a batch is what arrived while the one before it was written, up to 256 operations.
+Not promised: a bound on what waits; callers bound it by waiting for their futures.
+"""
+
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Final, final
+
+from treewarden.storage._codec import Prepared
+
+__all__ = ["MAX_BATCH_OPERATIONS", "Intake", "Pending", "settle"]
+
+MAX_BATCH_OPERATIONS: Final = 256
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """One commit on its way, and the promise made for it."""
+
+    operations: tuple[Prepared, ...]
+    future: "Future[int]" = field(default_factory=Future[int])
+
+
+@final
+class Intake:
+    """The queue of commits. Any thread submits and closes; one thread takes batches."""
+
+    def __init__(self) -> None:
+        # Guards _waiting and _closed together: nothing is queued after the close was seen.
+        self._changed = threading.Condition()
+        self._waiting: deque[Pending] = deque()
+        self._closed = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        with self._changed:
+            return self._closed
+
+    def submit(self, pending: Pending) -> bool:
+        """Queue `pending`; False if the intake is closed, and then it is not queued."""
+        with self._changed:
+            if self._closed:
+                return False
+            self._waiting.append(pending)
+            self._changed.notify()
+            return True
+
+    def close(self) -> None:
+        """Take nothing more in. What waits is still handed out."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def wait_batch(self) -> tuple[Pending, ...]:
+        """Wait until something waits, then take it; empty once closed and drained.
+
+        A commit is never split, so its last commit may carry a batch over the limit.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            batch: list[Pending] = []
+            room = MAX_BATCH_OPERATIONS
+            while self._waiting and room > 0:
+                pending = self._waiting.popleft()
+                room -= max(1, len(pending.operations))
+                batch.append(pending)
+            return tuple(batch)
+
+
+def settle(resolve: Callable[[], None]) -> None:
+    """Resolve one future by calling `resolve`; what its callbacks raise ends here.
+
+    `concurrent.futures` logs an `Exception` of a callback itself. A `SystemExit` or
+    `KeyboardInterrupt` would leave through the resolving thread, and every other commit of the
+    batch would wait for ever.
+    """
+    try:
+        resolve()
+    except BaseException:  # noqa: BLE001  # boundary to user callbacks: reported as an uncaught error, the thread goes on
+        threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))

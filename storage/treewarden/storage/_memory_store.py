@@ -1,0 +1,108 @@
+"""The store of a runtime without a state directory, and of tests: nothing outlives the object.
+
+It packs and judges with the code of the durable store, so it refuses what that one would refuse,
+gives back fresh copies, and answers the same errors. A commit happens on the caller's thread; its
+future is resolved when `commit` returns.
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Final, assert_never, final
+
+from treewarden.storage._codec import Prepared, PreparedPut, encode, prepare
+from treewarden.storage._contract import Discard, Operation, Quarantine, Snapshot
+from treewarden.storage._errors import SnapshotCorrupt, SnapshotMissing, StoreClosed
+from treewarden.storage._shelf import QUARANTINED, Place, Row, judge, surplus
+
+__all__ = ["MemoryStore"]
+
+
+@final
+class MemoryStore:
+    """A `SnapshotStore` in a dict. Safe from any thread.
+
+    Args:
+        wall: wall seconds, called on the committing thread.
+    """
+
+    def __init__(self, *, wall: Callable[[], float] = time.time) -> None:
+        self._wall = wall
+        self._store_id: Final = uuid.uuid4().hex
+        # Guards everything below. Never held while a future is resolved, so callbacks may call us.
+        self._lock = threading.Lock()
+        self._closed = False
+        self._sequence = 0
+        self._shelves: dict[str, dict[int, bytes]] = {}
+        self._aside: dict[tuple[str, int], bytes] = {}
+
+    @property
+    def store_id(self) -> str:
+        """32 hexadecimal digits, made once for this object."""
+        return self._store_id
+
+    def commit(self, operations: Sequence[Operation]) -> "Future[int]":
+        """Carry out `operations` at once; see `SnapshotStore.commit`."""
+        written_at = self._wall()
+        prepared = [prepare(operation, written_at=written_at) for operation in operations]
+        with self._lock:
+            self._refuse_closed()
+            for operation in prepared:
+                self._apply(operation)
+            answer = self._sequence
+        future = Future[int]()
+        future.set_result(answer)
+        return future
+
+    def latest(self, path: str) -> Snapshot:
+        """Read the newest snapshot of `path`; see `SnapshotStore.latest` for the errors."""
+        found = self._judged(path)
+        if found is None:
+            raise SnapshotMissing(path)
+        if isinstance(found, SnapshotCorrupt):
+            raise found
+        return found
+
+    def scan(self) -> Iterator[Snapshot | SnapshotCorrupt]:
+        """Read the newest snapshot of every path; see `SnapshotStore.scan`."""
+        with self._lock:
+            self._refuse_closed()
+            paths = tuple(self._shelves)
+        found = (self._judged(path) for path in paths)
+        return (each for each in found if each is not None)
+
+    def close(self) -> None:
+        """Refuse everything from now on. Closing twice does nothing."""
+        with self._lock:
+            self._closed = True
+
+    def _judged(self, path: str) -> Snapshot | SnapshotCorrupt | None:
+        with self._lock:
+            self._refuse_closed()
+            shelf = self._shelves.get(path, {})
+            rows = [Row(sequence, shelf[sequence]) for sequence in sorted(shelf, reverse=True)]
+        return judge(path, rows) if rows else None
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise StoreClosed("this memory store")
+
+    def _apply(self, operation: Prepared) -> None:
+        match operation:
+            case PreparedPut(path=path):
+                self._sequence += 1
+                shelf = self._shelves.setdefault(path, {})
+                for older in surplus(Place(sequence, record == QUARANTINED) for sequence, record in shelf.items()):
+                    del shelf[older]
+                shelf[self._sequence] = encode(operation, sequence=self._sequence)
+            case Discard(path):
+                self._shelves.pop(path, None)
+            case Quarantine(path, bad):
+                record = self._shelves.get(path, {}).get(bad)
+                if record is not None and record != QUARANTINED:
+                    self._aside[path, bad] = record
+                    self._shelves[path][bad] = QUARANTINED
+            case _:
+                assert_never(operation)

@@ -1,0 +1,206 @@
+"""One owner per state directory: an flock(2) on the file `owner`, which names its holder.
+
+The lock belongs to the open file description, so the kernel drops it when the last process that
+has it ends, however it ends: no stale lock, no guess by pid. The descriptor is close-on-exec;
+a child made by a bare fork(2) shares the description and would keep the lock alive, so children
+are started by exec. The holder's line is for people and tools; the lock alone decides.
+
+Not promised: locking on a network file system, or the right name in the instant between a takeover
+after kill -9 and the new holder's line.
+"""
+
+import fcntl
+import json
+import os
+import stat
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, cast, final
+
+from treewarden.storage._errors import StoreLocked, StoreUnusable
+
+__all__ = ["Holder", "OwnerLock"]
+
+_FILE: Final = "owner"
+_LONGEST_LINE: Final = 65536
+_YEAR_10000: Final = 253402300800  # wall seconds; later times cannot be shown
+# How often a look and an acquisition step aside for each other. What they wait for lasts
+# microseconds, unless the other thread lost its processor; hence the yields.
+_PATIENCE: Final = 2000
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who owns a state directory.
+
+    `pid`, `start_ticks` (proc(5), stat field 22) and `boot_id` name one process for ever; `tree`
+    is the tree it runs, `console` the address of its console, `since` wall seconds.
+    """
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+    tree: str
+    console: str
+    since: float
+
+
+@final
+class OwnerLock:
+    """The ownership of one state directory, from `acquire` to `release`. Not thread-safe."""
+
+    def __init__(self, state_dir: Path, descriptor: int) -> None:
+        self._state_dir = state_dir
+        self._descriptor: int | None = descriptor
+        self._pid = os.getpid()
+
+    @classmethod
+    def acquire(cls, state_dir: Path, holder: Holder) -> "OwnerLock":
+        """Own `state_dir` in the name of `holder`; make it, mode 0700, if it is not there.
+
+        A directory of this user that others may enter is tightened to 0700.
+
+        Raises:
+            StoreLocked: another runtime owns it; the error names that holder.
+            StoreUnusable: it is not a directory, belongs to another user, or cannot be written.
+        """
+        try:
+            descriptor = _open_private(state_dir)
+        except OSError as error:
+            raise _unusable(state_dir, error) from error
+        try:
+            _lock(state_dir, descriptor)
+            lock = cls(state_dir, descriptor)
+            lock.announce(holder)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return lock
+
+    @staticmethod
+    def holder(state_dir: Path) -> Holder | None:
+        """Who owns `state_dir` now; None if nobody does. Owning is tested by the lock, never by pid.
+
+        Raises:
+            StoreLocked: somebody owns it, but the line that names the holder cannot be read.
+            StoreUnusable: this user may not look.
+        """
+        try:
+            descriptor = os.open(state_dir / _FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _unusable(state_dir, error) from error
+        try:
+            for _ in range(_PATIENCE):
+                if _flock(descriptor, fcntl.LOCK_SH):
+                    return None
+                if (found := _read_holder(descriptor)) is not None:
+                    return found
+                os.sched_yield()  # an owner that has not written yet, or that is about to let go
+        finally:
+            os.close(descriptor)  # this drops a shared lock as well
+        raise StoreLocked(state_dir, None)
+
+    def announce(self, holder: Holder) -> None:
+        """Rewrite the line that names the holder, durably.
+
+        Raises:
+            StoreUnusable: if the lock was released, in a forked child, or if writing fails.
+        """
+        descriptor = self._descriptor
+        if descriptor is None or os.getpid() != self._pid:
+            raise StoreUnusable(
+                self._state_dir,
+                f"process {os.getpid()} does not own it through this lock",
+                "acquire it first",
+            )
+        line = json.dumps(asdict(holder)).encode() + b"\n"
+        try:
+            # Write, then cut: a reader takes the first line, so it sees the old one or the new
+            # one. Cutting first would show it an empty file in between.
+            os.pwrite(descriptor, line, 0)
+            os.ftruncate(descriptor, len(line))
+            os.fsync(descriptor)
+        except OSError as error:
+            raise _unusable(self._state_dir, error) from error
+
+    def release(self) -> None:
+        """Give the directory up; the file stays, emptied. Releasing twice does nothing.
+
+        In a forked child it lets go of the child's descriptor only: the lock is the parent's.
+        """
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is None:
+            return
+        try:
+            if os.getpid() == self._pid:
+                os.ftruncate(descriptor, 0)
+                # Closing alone would leave the lock with a forked child that shares the description.
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+        finally:
+            os.close(descriptor)
+
+
+def _open_private(state_dir: Path) -> int:
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # By descriptor, so that what was checked is what is used.
+    directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        found = os.fstat(directory)
+        if found.st_uid != os.geteuid():
+            raise StoreUnusable(
+                state_dir,
+                f"it belongs to uid {found.st_uid}, this process runs as uid {os.geteuid()}",
+                "name a state directory of your own",
+            )
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            os.fchmod(directory, 0o700)
+        return os.open(_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
+    finally:
+        os.close(directory)
+
+
+def _lock(state_dir: Path, descriptor: int) -> None:
+    """Take the exclusive lock, unless somebody owns it; looks that share it for a moment do not."""
+    for _ in range(_PATIENCE):
+        if _flock(descriptor, fcntl.LOCK_EX):
+            return
+        if not _flock(descriptor, fcntl.LOCK_SH):
+            break  # not even shared: held exclusively
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # shared: only looks were in the way
+        os.sched_yield()
+    raise StoreLocked(state_dir, _read_holder(descriptor))
+
+
+def _flock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _read_holder(descriptor: int) -> Holder | None:
+    """The holder named by the first line; None if it is torn or not ours."""
+    try:
+        found: object = json.loads(os.pread(descriptor, _LONGEST_LINE, 0).partition(b"\n")[0])
+    except (ValueError, RecursionError):  # a torn line, or one that nests to exhaust the parser
+        return None
+    match found:
+        case {
+            "pid": int(pid),
+            "start_ticks": int(start_ticks),
+            "boot_id": str(boot_id),
+            "tree": str(tree),
+            "console": str(console),
+            "since": int() | float() as since,
+        } if pid > 0 and 0 <= since < _YEAR_10000:  # a pid below 1 would mean a group to kill(2)
+            return Holder(pid, start_ticks, boot_id, tree, console, float(cast("float", since)))
+        case _:
+            return None
+
+
+def _unusable(state_dir: Path, error: OSError) -> StoreUnusable:
+    return StoreUnusable(state_dir, str(error), "name a writable directory of your own on a local disk with room")

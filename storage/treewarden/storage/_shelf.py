@@ -1,0 +1,74 @@
+"""A shelf: the records kept for one path, and the pure rules about them.
+
+Both stores decide here which record may be believed and which ones go. A quarantined record
+leaves a marker in its place, so the newest place of a shelf tells alone whether the path is
+blocked. No input or output, no clock.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, final
+
+from treewarden.storage._codec import FORMAT, Damaged, TooNew, decode
+from treewarden.storage._contract import Snapshot
+from treewarden.storage._errors import SchemaTooNew, SnapshotCorrupt
+
+__all__ = ["QUARANTINED", "Place", "Row", "judge", "surplus"]
+
+QUARANTINED: Final = b"quarantined"  # stands where a record was; no record begins so (see `_codec`)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What stands at one place of a shelf: a record, or `QUARANTINED`."""
+
+    sequence: int
+    record: bytes
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place of a shelf without its contents."""
+
+    sequence: int
+    is_quarantined: bool
+
+
+def judge(path: str, rows: Sequence[Row]) -> Snapshot | SnapshotCorrupt:
+    """What the shelf of `path` says; `rows` are newest first, at least one.
+
+    Raises:
+        SchemaTooNew: if a record that would decide was written by a newer release.
+    """
+    newest = _believed(path, rows[0])
+    if isinstance(newest, Snapshot):
+        return newest
+    older = (_believed(path, row) for row in rows[1:])
+    fallback = next((found for found in older if isinstance(found, Snapshot)), None)
+    return SnapshotCorrupt(path, rows[0].sequence, newest.why, fallback)
+
+
+def surplus(earlier: Iterable[Place]) -> tuple[int, ...]:
+    """The sequences that go when a newer snapshot is put on top of `earlier`.
+
+    One earlier record stays as the fallback; markers go, since what is newer lifts the block.
+    """
+    places = tuple(earlier)
+    fallback = max((place.sequence for place in places if not place.is_quarantined), default=None)
+    return tuple(place.sequence for place in places if place.sequence != fallback)
+
+
+def _believed(path: str, row: Row) -> Snapshot | Damaged:
+    if row.record == QUARANTINED:
+        return Damaged("it was quarantined, and nothing newer was put since")
+    match decode(row.record):
+        case Snapshot() as snapshot if snapshot.path != path:
+            return Damaged(f"it belongs to {snapshot.path!r}")
+        case Snapshot() as snapshot if snapshot.sequence != row.sequence:
+            return Damaged(f"it is record {snapshot.sequence}")
+        case Snapshot() | Damaged() as believed:
+            return believed
+        case TooNew(found):
+            raise SchemaTooNew(path, row.sequence, found=found, known=FORMAT)

@@ -1,0 +1,70 @@
+"""Views as rows of text. Pure."""
+
+import difflib
+from collections.abc import Iterator
+from typing import Final
+
+from treewarden.supervision_trees._drawing import describe_duration, describe_state, one_line
+from treewarden.supervision_trees._inspect import ActorView, TreeView
+
+__all__ = ["PS_HEADER", "actor_facts", "closest_paths", "find_actor", "ps_rows", "workers"]
+
+PS_HEADER: Final = ("PATH", "KIND", "STATE", "PID", "RESTARTS", "UPTIME", "LAST EXIT")
+_NOTHING: Final = "-"
+
+
+def workers(view: TreeView) -> tuple[ActorView, ...]:
+    """Everything in the tree that is no supervisor, in the tree's order."""
+    return tuple(actor for actor in _walk(view.root) if actor.kind != "supervisor")
+
+
+def ps_rows(view: TreeView) -> list[tuple[str, ...]]:
+    """A row of `PS_HEADER` for each worker."""
+    return [
+        (
+            actor.path,
+            actor.kind,
+            describe_state(actor),
+            _NOTHING if actor.pid is None else str(actor.pid),
+            str(actor.restarts),
+            _NOTHING if actor.uptime is None else describe_duration(actor.uptime),
+            _NOTHING if actor.last_exit is None else one_line(actor.last_exit),
+        )
+        for actor in workers(view)
+    ]
+
+
+def actor_facts(actor: ActorView) -> list[tuple[str, str]]:
+    """What is known of one actor, as names and values; what is not known is left out."""
+    facts = {
+        "path": actor.path,
+        "kind": actor.kind,
+        "state": describe_state(actor),
+        "generation": str(actor.generation),
+        "restarts": str(actor.restarts),
+        "uptime": None if actor.uptime is None else describe_duration(actor.uptime),
+        "last exit": actor.last_exit,
+        "pid": None if actor.pid is None else f"{actor.pid}{' (adopted)' if actor.adopted else ''}",
+        "command": " ".join(actor.command) or None,
+        "log": actor.log,
+        "health": actor.health,
+        "intensity": actor.intensity,
+        "children": ", ".join(child.path for child in actor.children) or None,
+    }
+    return [(name, value) for name, value in facts.items() if value is not None]
+
+
+def find_actor(view: TreeView, path: str) -> ActorView | None:
+    """The actor at `path`, if there is one."""
+    return next((actor for actor in _walk(view.root) if actor.path == path), None)
+
+
+def closest_paths(view: TreeView, path: str) -> list[str]:
+    """Up to three paths that `path` may have been meant to be, the likeliest first."""
+    return difflib.get_close_matches(path, [actor.path for actor in _walk(view.root)])
+
+
+def _walk(actor: ActorView) -> Iterator[ActorView]:
+    yield actor
+    for child in actor.children:
+        yield from _walk(child)

@@ -1,0 +1,206 @@
+"""The runtime as a library: start, look, command, stop."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from treewarden.actors import (
+    Actor,
+    ActorDead,
+    ActorPath,
+    ChildSpec,
+    DeadLetter,
+    ExitReason,
+    Intensity,
+    RuntimeStarted,
+    RuntimeStopped,
+)
+from treewarden.storage import StoreLocked
+from treewarden.supervision_trees import (
+    CommandRefused,
+    Down,
+    ReadEvents,
+    RestartActor,
+    Runtime,
+    StartActor,
+    StartFailed,
+    StopActor,
+    Supervisor,
+)
+
+
+class Echo(Actor):
+    def on_receive(self, message: object) -> object:
+        if message == "crash":
+            raise ValueError("asked to")
+        return message
+
+
+class Broken(Actor):
+    def on_start(self) -> None:
+        raise RuntimeError("cannot begin")
+
+
+class Stubborn(Actor):
+    """Does not stop while its gate is shut."""
+
+    gate = threading.Event()
+
+    def on_stop(self, reason: ExitReason | None = None) -> None:
+        self.gate.wait(timeout=30)
+
+
+def test_a_tree_in_memory_runs_answers_and_stops_without_leaving_anything(start: Any, events: Any) -> None:
+    runtime = start(ChildSpec.of(Echo, id="a"), ChildSpec.of(Echo, id="b"))
+
+    assert "hello" == runtime.address("/dev/a").ask("hello")
+    report = runtime.stop()
+
+    assert ("/dev/b", "/dev/a", "/dev") == report.stopped
+    assert report is runtime.stop()
+    assert [RuntimeStopped(3, (), ())] == events.of(RuntimeStopped)
+
+
+def test_a_crashed_actor_is_replaced_behind_its_address(start: Any) -> None:
+    runtime = start(ChildSpec.of(Echo, id="a"))
+    address = runtime.address("dev/a")
+    old = address.resolve()
+
+    with pytest.raises(ValueError, match="asked to"):
+        address.ask("crash")
+    while (new := address.resolve()) is None:
+        pass
+
+    assert (1, 2) == (old.generation, new.generation)
+    assert "again" == address.ask("again")
+    with pytest.raises(ActorDead):
+        old.ask("to the dead")
+
+
+def test_a_message_to_nobody_is_a_dead_letter_and_an_ask_an_error(start: Any, events: Any) -> None:
+    runtime = start()
+
+    runtime.address("/dev/nobody").tell("hello")
+    with pytest.raises(ActorDead, match="/dev/nobody"):
+        runtime.address("/dev/nobody").ask("hello")
+
+    assert [DeadLetter(ActorPath("/dev/nobody"), "str")] == events.wait(DeadLetter)
+
+
+def test_a_child_that_does_not_start_fails_the_start_and_stops_its_elders(start: Any, events: Any) -> None:
+    with pytest.raises(
+        StartFailed, match="/dev/group/bad did not start: crashed: RuntimeError: cannot begin"
+    ) as failed:
+        start(
+            ChildSpec.of(Echo, id="a"),
+            ChildSpec.of(Supervisor, children=[ChildSpec.of(Echo, id="c"), ChildSpec.of(Broken, id="bad")], id="group"),
+        )
+
+    assert "/dev/group/bad" == failed.value.path
+    assert 1 == len(events.of(RuntimeStarted))
+
+
+def test_a_tree_that_gives_up_by_itself_ends_not_ok_and_says_why(start: Any) -> None:
+    runtime = start(ChildSpec.of(Echo, id="a"), intensity=Intensity(0, within=5.0))
+
+    with pytest.raises(ValueError, match="asked to"):
+        runtime.address("/dev/a").ask("crash")
+    end = runtime.wait(timeout=10)
+
+    assert end is not None
+    assert not end.ok
+    assert "/dev gave up: /dev/a needed 1 restarts within 5 s, 0 are allowed" in end.message
+    assert "ValueError: asked to" in end.message
+
+
+def test_a_child_that_does_not_stop_in_time_is_reported_as_abandoned(start: Any) -> None:
+    Stubborn.gate.clear()
+    runtime = start(ChildSpec.of(Stubborn, id="mule", shutdown=0.05), ChildSpec.of(Echo, id="a"))
+    try:
+        runtime.request_stop("test")
+        end = runtime.wait(timeout=10)
+        assert end is not None
+        assert end.ok
+        assert ("/dev/mule",) == end.report.abandoned
+        assert ("/dev/a", "/dev") == end.report.stopped
+    finally:
+        Stubborn.gate.set()
+
+
+def test_two_runtimes_never_share_a_state_directory(start: Any, tmp_path: Path) -> None:
+    start(state_dir=tmp_path / "state")
+
+    with pytest.raises(StoreLocked, match="/dev"):
+        start(state_dir=tmp_path / "state")
+
+
+def test_a_directory_is_free_again_after_a_stop(start: Any, tmp_path: Path) -> None:
+    for _ in range(3):
+        start(ChildSpec.of(Echo, id="a"), state_dir=tmp_path / "state").stop()
+
+
+def test_operators_commands_stop_start_and_restart_a_child(start: Any) -> None:
+    runtime = start(ChildSpec.of(Echo, id="a"))
+
+    stopped: Any = runtime.execute(StopActor("dev/a"))
+    assert "stopped" == stopped.state
+    started: Any = runtime.execute(StartActor("/dev/a"))
+    assert ("running", 2) == (started.state, started.generation)
+    restarted: Any = runtime.execute(RestartActor("/dev/a/"))
+
+    assert ("running", 3) == (restarted.state, restarted.generation)
+    assert 0 == restarted.restarts  # by hand costs nothing
+
+
+@pytest.mark.parametrize("path", ["/dev", "/other/a", "/dev/a/b", "/dev/no such/x", ""])
+def test_a_command_for_a_place_that_is_not_there_is_refused(start: Any, path: str) -> None:
+    runtime = start(ChildSpec.of(Echo, id="a"))
+
+    with pytest.raises(CommandRefused):
+        runtime.execute(RestartActor(path))
+
+
+def test_callers_that_restart_one_child_at_the_same_time_leave_one_running(start: Any) -> None:
+    runtime = start(ChildSpec.of(Echo, id="a"))
+    callers = [threading.Thread(target=runtime.execute, args=(RestartActor("/dev/a"),)) for _ in range(8)]
+
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+
+    [view] = runtime.inspect().root.children
+    assert "running" == view.state
+    assert 2 <= view.generation <= 9
+    assert "alive" == runtime.address("/dev/a").ask("alive")
+
+
+def test_events_are_read_from_where_the_reader_left_off(start: Any) -> None:
+    runtime = start(ChildSpec.of(Echo, id="a"))
+    first: Any = runtime.execute(ReadEvents())
+    names = [event["event"] for event in first.events]
+
+    runtime.execute(RestartActor("/dev/a"))
+    later: Any = runtime.execute(ReadEvents(since=first.last, wait=5.0))
+
+    assert ["RuntimeStarted", "ChildStarted", "ChildReady"] == names
+    assert "ChildStopped" == later.events[0]["event"]
+    assert later.events[0]["sequence"] == first.last + 1
+
+
+def test_the_command_down_ends_the_tree_in_order(start: Any) -> None:
+    runtime = start(ChildSpec.of(Echo, id="a"))
+
+    runtime.execute(Down())
+    end = runtime.wait(timeout=10)
+
+    assert end is not None
+    assert end.ok
+    assert ("/dev/a", "/dev") == end.report.stopped
+
+
+def test_a_tree_cannot_take_the_name_of_the_runtimes_own_parts() -> None:
+    with pytest.raises(ValueError, match="system"):
+        Runtime.start(ChildSpec.of(Supervisor, id="system"))
