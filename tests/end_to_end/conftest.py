@@ -25,6 +25,7 @@ class CommandLine:
         self.folder = folder
         self.state = folder / "state"
         self.runtimes: list[subprocess.Popen[str]] = []
+        self.seen: set[int] = set()
 
     def write(self, text: str, name: str = "tree.yaml") -> Path:
         """A definition file."""
@@ -61,7 +62,9 @@ class CommandLine:
     def processes(self) -> dict[str, dict[str, Any]]:
         """The processes of the running tree by path; empty while no runtime answers."""
         tree = self.tree()
-        return {} if tree is None else {view["path"]: view for view in _walk(tree["root"]) if view["kind"] == "process"}
+        found = {} if tree is None else {v["path"]: v for v in _walk(tree["root"]) if v["kind"] == "process"}
+        self.seen |= {view["pid"] for view in found.values() if view["pid"] is not None}
+        return found
 
     def wait_processes(self, is_true: Callable[[dict[str, dict[str, Any]]], bool]) -> dict[str, dict[str, Any]]:
         """The processes, once `is_true` of them."""
@@ -98,8 +101,13 @@ class CommandLine:
                 except subprocess.TimeoutExpired:
                     runtime.kill()
             runtime.wait()
-        self.run("down")
-        Runtime.sweep(self.state)
+        if self.runtimes:
+            try:
+                Runtime.sweep(self.state)
+            finally:  # whatever the test did to the store
+                for pid in self.seen:
+                    if _cookie(pid):
+                        os.kill(pid, signal.SIGKILL)
 
     def _command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "treewarden.supervision_trees.cli", *words, "--state", str(self.state)]

@@ -21,7 +21,7 @@ children:
   - id: group
     kind: supervisor
     children:
-      - {id: c, kind: process, shell: true, command: "sleep 3603"}
+      - {id: c, kind: process, shell: true, command: "exec sleep 3603"}
       - {id: d, kind: process, command: [sleep, "3604"], ready: {command: [sleep, "0.02"], every: 20ms}}
   - {id: e, kind: process, command: [sleep, "3605"], needs: [b]}
 """

@@ -9,6 +9,7 @@ mailbox, and every end is declared exactly once, after `on_stop` (supervision.md
 import itertools
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Final, Self, TypeVar, cast
 
 import pykka
@@ -18,7 +19,7 @@ from treewarden.actors._child_spec import ChildSpec, ChildType
 from treewarden.actors._context import Context
 from treewarden.actors._exits import ExitReason, Normal
 from treewarden.actors._ids import ActorPath, Generation
-from treewarden.actors._incarnation import Incarnation
+from treewarden.actors._incarnation import Incarnation, running_incarnation
 from treewarden.actors._messages import ChildNotice, StopReport
 from treewarden.actors._ref import ActorRef
 from treewarden.actors._reply import Reply
@@ -108,6 +109,9 @@ class Actor(pykka.Actor):
     def handle(self, message: Any) -> Any:
         """Route pykka's own messages (proxies, stop) and everything else to `on_receive`."""
         if isinstance(message, pykka_messages._ActorStop):  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - what pykka's ref.stop() sends
+            # pykka's ref.stop() returns when the actor has stopped, so that is when this is answered.
+            reply = self.context.take_reply()
+            self.context.incarnation().stopped.when_done(lambda: reply.try_set(None))
             self.stop()
             return None
         return self._handle_receive(message)
@@ -158,10 +162,17 @@ def spawn(
     """Start one incarnation of `spec` and return at once.
 
     `notify` hears, from any thread: `Started` (then perhaps `Ready`) or `Declined`, and `Exited`
-    exactly once. A failed start is an `Exited` without a `Started`. For supervisors.
+    exactly once, and last. A failed start is an `Exited` without a `Started`; so is a class that
+    cannot be instantiated. For supervisors.
+
+    Raises:
+        Fenced: in a supervisor that was given up on: its successor starts the children.
     """
+    spawner = running_incarnation()
+    if spawner is not None and spawner.is_fenced():
+        spawner.refuse(spec)
     incarnation = Incarnation(system, spec, path=path, parent=parent, generation=generation, notify=notify)
-    actor = spec.actor_class.__new__(spec.actor_class)
+    actor, make = _allocate(spec)
     actor.context = Context(incarnation)
     actor.actor_urn = f"{path}#{generation}.{next(_urns)}"
     actor.actor_inbox = _NoInbox()
@@ -169,8 +180,21 @@ def spawn(
     incarnation.actor = actor
     ref = ActorRef[Any](actor, incarnation)
     actor._actor_ref = ref  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - pykka's slot for it
-    incarnation.start(lambda: actor.__init__(*spec.args, **spec.kwargs))  # type: ignore[misc]  # the object was made above
+    incarnation.start(make)
     return ref
+
+
+def _allocate(spec: ChildSpec) -> tuple[Actor, Callable[[], None]]:
+    """The object, and what fills it in on the actor's own turn."""
+    try:
+        actor = spec.actor_class.__new__(spec.actor_class)
+    except Exception as error:  # noqa: BLE001 - actor boundary: an abstract class is a failed start, not the supervisor's crash
+        return Actor.__new__(Actor), partial(_raise, error)
+    return actor, lambda: actor.__init__(*spec.args, **spec.kwargs)  # type: ignore[misc]  # the object was made above
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 _stopped_flag: Final = threading.Event()  # pykka wants one; our refs ask the incarnation

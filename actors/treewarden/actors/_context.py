@@ -12,7 +12,7 @@ from treewarden.actors._ids import ActorPath, Generation
 from treewarden.actors._incarnation import Incarnation
 from treewarden.actors._reply import Reply
 from treewarden.actors._system import ActorSystem, Log
-from treewarden.actors._timers import Timer
+from treewarden.actors._timers import Timer, checked_delay
 
 if TYPE_CHECKING:
     from treewarden.actors._child_spec import ChildSpec
@@ -78,16 +78,26 @@ class Context:
         return Address.of(path, self._incarnation.system)
 
     def send_after(self, delay: float, message: object) -> Timer:
-        """Tell this actor `message` in `delay` seconds; cancelled when this incarnation ends."""
+        """Tell this actor `message` in `delay` seconds; cancelled when this incarnation ends.
+
+        Raises:
+            ValueError: if `delay` is NaN.
+        """
         self.ensure_current()
-        return _Delayed(self._incarnation, delay, message)
+        return _Delayed(self._incarnation, checked_delay(delay), message)
 
     def send_every(self, period: float, message: object) -> Timer:
         """Tell this actor `message` every `period` seconds, first after one period.
 
-        The next one is set when one was delivered, so a slow actor is never sent a burst.
+        The next one is set when one was delivered, so a timer that was late does not send a burst.
+        What was delivered before a `cancel` is still handled.
+
+        Raises:
+            ValueError: if `period` is not above 0.
         """
         self.ensure_current()
+        if not period > 0:
+            raise ValueError(f"send_every({period!r}): expected a period in seconds, above 0")
         return _Repeating(self._incarnation, period, message)
 
     def tell_self(self, message: object) -> None:
@@ -176,6 +186,7 @@ class _Repeating:
         return self._incarnation.system.timers.after(self._period, self._deliver)
 
     def _deliver(self) -> None:
-        if not self._cancelled:
+        # A thread that was given up on cancels nothing, so the end itself ends the series.
+        if not self._cancelled and not self._incarnation.has_ended():
             self._timer = self._set()
             self._incarnation.tell_if_alive(self._message)

@@ -7,6 +7,7 @@ Workers wait without a time-out, so an idle dispatcher uses no CPU. Blocking is 
 that waits on a framework future announces it (`worker_waits`) and is replaced at once; one that
 holds its thread without a word is noticed by the watcher, which looks every few milliseconds
 while work is queued (as Go's sysmon does) and adds a worker when none was taken meanwhile.
+A runnable that raises is reported through `threading.excepthook` and costs nobody a worker.
 Not promised: fairness beyond the batch size, or killing a thread (Python cannot).
 """
 
@@ -17,7 +18,7 @@ import time
 from collections.abc import Generator
 from typing import Final, Protocol, final
 
-__all__ = ["Dispatcher", "Runnable", "ThreadDispatcher", "worker_waits"]
+__all__ = ["Dispatcher", "Runnable", "ThreadDispatcher", "report_unhandled", "worker_waits"]
 
 BASE_WORKERS: Final = 2  # more gain nothing under the GIL
 WORKER_LIMIT: Final = 512
@@ -58,19 +59,26 @@ def worker_waits() -> Generator[None]:
         dispatcher.worker_unblocked()
 
 
+def report_unhandled(error: BaseException) -> None:
+    """Show an exception that has no caller to go to, as a thread that died of it would."""
+    details = (type(error), error, error.__traceback__, threading.current_thread())
+    threading.excepthook(threading.ExceptHookArgs(details))
+
+
 @final
 class ThreadDispatcher:
     """Worker threads over one run queue. Safe from any thread."""
 
     def __init__(self, *, base: int = BASE_WORKERS, limit: int = WORKER_LIMIT, name: str = "treewarden") -> None:
-        self._queue: queue.SimpleQueue[Runnable | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Runnable | None] = queue.SimpleQueue()  # None: end when nothing else is left
         self._base, self._limit, self._name = base, limit, name
-        # Guards _workers, _blocked, _made and _closed. Never held while calling out.
+        # Guards _workers, _blocked, _made, _closing and the setting of _ended. Never held while calling out.
         self._lock = threading.Lock()
         self._workers: set[threading.Thread] = set()
         self._blocked = 0
         self._made = 0
-        self._closed = False
+        self._closing = False
+        self._ended = threading.Event()  # nobody is added and nothing more is taken
         self._taken = 0  # only ever compared for change, so a lost increment does no harm
         self._watcher_asleep = True
         self._wake_watcher = threading.Event()
@@ -81,7 +89,7 @@ class ThreadDispatcher:
         self._watcher.start()
 
     def schedule(self, runnable: Runnable) -> None:
-        """Put `runnable` on the run queue and return."""
+        """Put `runnable` on the run queue and return; after `close` it is not run."""
         self._queue.put(runnable)
         if self._watcher_asleep:
             self._wake_watcher.set()
@@ -105,64 +113,87 @@ class ThreadDispatcher:
     def close(self, *, within: float) -> int:
         """End the workers once the queue is empty; how many still run after `within` seconds.
 
-        Those that remain are stuck in somebody's handler. They are daemon threads: they cannot
-        keep the interpreter alive.
+        What queued work schedules in its turn is run too, and a worker that blocks meanwhile is
+        replaced as ever. Those that remain are stuck in somebody's handler. They are daemon
+        threads: they cannot keep the interpreter alive. Idempotent.
         """
+        deadline = time.monotonic() + within
         with self._lock:
-            self._closed = True
-            workers = tuple(self._workers)
-        for _ in workers:
-            self._queue.put(None)
+            # One end mark serves all: a worker that takes it puts it back. Two would be found
+            # beside each other, each looking like work to the worker that holds the other.
+            if not self._closing:
+                self._closing = True
+                self._queue.put(None)
         self._wake_watcher.set()
-        share = within
-        for thread in (*workers, self._watcher):
-            if thread is not threading.current_thread():
-                started = time.monotonic()
-                thread.join(max(share, 0.0))
-                share -= time.monotonic() - started
-        return sum(thread.is_alive() for thread in workers if thread is not threading.current_thread())
+        while (worker := self._any_other_worker()) is not None and time.monotonic() < deadline:
+            worker.join(max(deadline - time.monotonic(), 0.0))
+        with self._lock:
+            self._ended.set()
+        self._wake_watcher.set()
+        self._watcher.join()
+        me = threading.current_thread()
+        with self._lock:
+            return sum(worker is not me for worker in self._workers)
+
+    def _any_other_worker(self) -> threading.Thread | None:
+        me = threading.current_thread()
+        with self._lock:
+            return next((worker for worker in self._workers if worker is not me), None)
 
     def _add_worker(self, *, extra: bool) -> None:
-        if self._closed or len(self._workers) >= self._limit:
+        if self._ended.is_set() or len(self._workers) >= self._limit:
+            return
+        thread = threading.Thread(
+            target=self._work, args=(extra,), name=f"{self._name}-worker-{self._made + 1}", daemon=True
+        )
+        self._workers.add(thread)  # before it runs: `threads` counts every one that does
+        try:
+            thread.start()
+        except RuntimeError:  # the system gives no more threads: as at the limit, those there are go on
+            self._workers.discard(thread)
             return
         self._made += 1
-        thread = threading.Thread(
-            target=self._work, args=(extra,), name=f"{self._name}-worker-{self._made}", daemon=True
-        )
-        self._workers.add(thread)
-        thread.start()
 
     def _work(self, extra: bool) -> None:  # noqa: FBT001 - a thread's target, called once above
         _thread.dispatcher = self
         patience = RETIRE_AFTER if extra else None
-        while True:
+        while not self._ended.is_set():
             try:
                 runnable = self._queue.get(timeout=patience)
             except queue.Empty:
                 break
             if runnable is None:
+                work_left = not self._queue.empty()
+                self._queue.put(None)
+                if work_left:
+                    continue
                 break
             self._taken += 1
-            runnable.run()
+            try:
+                runnable.run()
+            except BaseException as error:  # noqa: BLE001 - thread boundary: a broken promise must not cost a worker
+                report_unhandled(error)
+            del runnable  # an idle worker must not keep the last actor alive
         with self._lock:
             self._workers.discard(threading.current_thread())
 
     def _watch(self) -> None:
-        while not self._closed:
+        while not self._ended.is_set():
             self._wake_watcher.wait()
             self._wake_watcher.clear()
             self._watcher_asleep = False
             self._watch_until_calm()
             self._watcher_asleep = True
-            # Work queued between the last look and the line above would find nobody to wake.
+            # Work queued between the last look and the line above would find nobody to wake. While
+            # closing the end mark keeps the watcher up: who sets timers may still schedule.
             if not self._queue.empty():
                 self._wake_watcher.set()
 
     def _watch_until_calm(self) -> None:
         calm, taken = 0, self._taken
-        while calm < WATCH_CALM and not self._closed:
-            self._wake_watcher.wait(WATCH_EVERY)
-            if self._queue.empty():
+        # Not paced by _wake_watcher: a `schedule` that sets it late would let this spin and add workers.
+        while calm < WATCH_CALM and not self._ended.wait(WATCH_EVERY):
+            if self._queue.qsize() <= (1 if self._closing else 0):  # nothing, or the end mark only
                 calm += 1
             else:
                 calm = 0

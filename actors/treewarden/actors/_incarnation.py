@@ -8,21 +8,26 @@ up on) becomes exactly one `Exited` (supervision.md A.2, A.7). The mechanism:
   lock and at most one thread is ever inside an actor. After giving the token back the worker
   looks at the lanes once more: a message put in between is seen by one side or the other.
 - *Exit token.* `_exit_token` is popped by whoever declares the end: the run loop, `kill`, or a
-  supervisor that abandons the actor. The loser's declaration is void.
+  supervisor that abandons the actor. The loser's declaration is void. `Started` and `Ready` borrow
+  it while they are sent, so neither can follow `Exited`.
 - *Fence.* Once declared dead while a thread may still be inside, the incarnation is fenced: its
   replies and context calls are refused (A.15), and when the thread comes back it only cleans up.
+  Its mailbox is turned away at once, for the thread may never come back.
 
 Messages from one sender arrive in order. A message that meets a dead actor is answered
 `ActorDead` if somebody asked, and becomes a `DeadLetter` event otherwise; none vanishes.
+Not promised: fencing of threads that the actor itself started, or anything without a GIL.
 """
 
+import contextlib
 import enum
 import threading
 import traceback as tb
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, cast, final
 
+from treewarden.actors._dispatcher import report_unhandled
 from treewarden.actors._errors import ActorCrashed, ActorDead, Fenced, Ignore, Rejected
 from treewarden.actors._events import DeadLetter, MessageFenced
 from treewarden.actors._exits import Crashed, ExitReason, Killed, Normal, describe_exit
@@ -92,6 +97,8 @@ class Incarnation:
         "_fenced",
         "_held",
         "_in_hand",
+        "_kill_ordered",
+        "_made",
         "_make",
         "_notify",
         "_ready_deferred",
@@ -99,6 +106,7 @@ class Incarnation:
         "_timers",
         "_token",
         "_user_lane",
+        "_wanted_end",
         "actor",
         "generation",
         "parent",
@@ -128,14 +136,17 @@ class Incarnation:
         self.published: object = None
         self._notify = notify
         self._make: Callable[[], None] | None = None
+        self._made = False  # whether __init__ has returned: before that no hook may be called
         self._system_lane: deque[object] = deque()
         self._user_lane: deque[object] = deque()
         self._token = [True]
         self._exit_token = [True]
         self._exit_reason: ExitReason | None = None
         self._exit_request: ExitReason | None = None
+        self._wanted_end: tuple[ExitReason, bool] | None = None  # the first declaration; see _declare_end
         self._fenced = False
-        self._busy = False
+        self._busy = False  # whether the actor's own code runs
+        self._kill_ordered = False
         self._in_hand: Ask | None = None
         self._deferred: set[Reply[Any]] = set()
         self._held = False
@@ -153,6 +164,10 @@ class Incarnation:
             raise ActorDead(f"{self.path} (generation {self.generation}) has ended: {describe_exit(self._exit_reason)}")
         self._user_lane.append(message)
         self._wake()
+        # The end may have been declared, and the mailbox turned away, between the look and the
+        # append; the stuck thread holds the token and would leave the message there.
+        if self._fenced:
+            self._turn_away()
 
     def tell_if_alive(self, message: object) -> None:
         """Put `message` in the mailbox unless the actor has ended; for what its end makes moot (timers)."""
@@ -172,7 +187,9 @@ class Incarnation:
 
     def kill(self) -> None:
         """End without `on_stop`: at once when idle, declared dead and fenced when in a handler."""
+        # In this order; `_may_enter` has the counterpart. The lane first: who sees the flag finds the order.
         self._system_lane.appendleft(Kill())
+        self._kill_ordered = True
         if self._busy:
             self._declare_end(Killed(), abandoned=True)
         self._wake()
@@ -187,6 +204,19 @@ class Incarnation:
     def is_fenced(self) -> bool:
         """Whether this incarnation was declared dead while its code may still run."""
         return self._fenced
+
+    def has_ended(self) -> bool:
+        """Whether the end was declared."""
+        return self._exit_reason is not None
+
+    def check_order(self, order: object) -> None:
+        """Raise `Fenced` in a fenced actor that orders this one to end.
+
+        Its own children it may end: a supervisor that was given up on must still take them along.
+        """
+        sender = running_incarnation()
+        if sender is not None and sender.is_fenced() and self.parent != sender.path:
+            sender.refuse(order)
 
     def refuse(self, what: object) -> None:
         """Count an act of a fenced incarnation and raise `Fenced` in it."""
@@ -215,6 +245,9 @@ class Incarnation:
             return Reply()  # the message came by `tell`: nobody waits
         self._deferred.add(in_hand.reply)
         in_hand.reply.when_done(lambda: self._deferred.discard(in_hand.reply))
+        if self._fenced:  # perhaps since a moment ago, when the deferred replies were turned away without this one
+            self._turn_away()
+            self.refuse(in_hand.reply)
         return in_hand.reply
 
     def defer_started(self) -> None:
@@ -222,10 +255,11 @@ class Incarnation:
         self._held = True
 
     def announce_started(self) -> None:
-        """Report a deferred start."""
-        self._held = False
-        if self.status is Status.RUNNING:  # otherwise `on_start` is still running, and its return reports
-            self._notice_started()
+        """Report a deferred start, once."""
+        if self._held:
+            self._held = False
+            if self.status is Status.RUNNING:  # otherwise `on_start` is still running, and its return reports
+                self._notice_started()
 
     def defer_ready(self) -> None:
         """Report the start as not ready yet; `announce_ready` will."""
@@ -235,23 +269,26 @@ class Incarnation:
         """Report readiness, once."""
         if self._ready_deferred:
             self._ready_deferred = False
-            if self.status is Status.RUNNING and self._notify is not None and not self._fenced:
-                self._notify(Ready(self.spec.id, self.generation))
+            if self.status is Status.RUNNING and not self._held:  # otherwise `Started` will say so itself
+                self._notice(Ready(self.spec.id, self.generation))
 
     # Running
 
     def run(self) -> None:
         """Handle up to a batch of messages on the calling worker, which holds the token."""
+        outer = running_incarnation()
         _thread.incarnation = self
         try:
             turns = 0
             while turns < BATCH and self._turn():
                 turns += 1
+        except BaseException as error:  # noqa: BLE001 - worker boundary: without it the token would be lost
+            self._collapse(error)
         finally:
-            _thread.incarnation = None
-        self._token.append(True)
-        if self._has_work():
-            self._wake()
+            _thread.incarnation = outer
+            self._token.append(True)
+            if self._has_work():
+                self._wake()
 
     def _wake(self) -> None:
         try:
@@ -261,81 +298,113 @@ class Incarnation:
         self.system.dispatcher.schedule(self)
 
     def _has_work(self) -> bool:
-        return bool(self._system_lane or self._user_lane or (self._exit_request and self.status is not Status.STOPPED))
+        if self._system_lane or self._user_lane:
+            return True
+        # An end declared from outside wants its clean-up, though no lane says so.
+        return self.status is not Status.STOPPED and (self._exit_request or self._exit_reason) is not None
 
     def _turn(self) -> bool:
         """Do one thing; False when there is nothing to do."""
-        if self._exit_reason is not None and self.status is not Status.STOPPED:
-            self._clean_up_after_fence()
-        elif self.status is Status.STOPPED:
-            self._drain()
+        if self.status is Status.STOPPED:
+            self._system_lane.clear()
+            self._turn_away()
             return False
+        if self._exit_reason is not None:
+            self._clean_up_after_fence()
+        elif self.status is Status.NEW and not self._is_end_ordered():
+            self._begin()  # before any system message: `on_system` needs what `__init__` made
         elif self._system_lane:
             self._handle_system(self._system_lane.popleft())
         elif self._exit_request is not None:
             self._end(self._exit_request)
-        elif self.status is Status.NEW:
-            self._begin()
         elif self._user_lane:
-            self._handle_user(self._user_lane.popleft())
+            self._handle_user()
         else:
             return False
         return True
 
+    def _is_end_ordered(self) -> bool:
+        return bool(self._system_lane) and isinstance(self._system_lane[0], Stop | Kill)
+
+    def _may_enter(self) -> bool:
+        """Mark the actor's code as running, unless a kill was ordered first."""
+        self._busy = True
+        # `kill` leaves its order and then looks at `_busy`; here it is the other way round, so one
+        # side sees the other, and no kill waits for code that began after it.
+        if self._kill_ordered:
+            self._busy = False
+        return self._busy
+
     def _begin(self) -> None:
         assert self._make is not None
         assert self.actor is not None
+        if not self._may_enter():
+            return
+        make, self._make = self._make, None  # the spec keeps the arguments; a dead actor need not
         self._become(Status.STARTING)
-        self._busy = True
         try:
-            self._make()
-            self.actor.on_start()
+            make()
+            self._made = True
+            given_up = self._exit_reason
+            if given_up is None:
+                self.actor.on_start()
         except Ignore:
+            self._busy = False
             self._decline()
             return
         except BaseException as error:  # noqa: BLE001 - actor boundary: the supervisor decides, not us
-            self._fail_start(_crash(error))
-            return
-        finally:
             self._busy = False
-        if self._exit_reason is None:
+            # No on_stop, as in OTP: an object whose __init__ or on_start failed cannot be asked to clean up.
+            self._finish(self._crashed(error))
+            return
+        self._busy = False
+        if given_up is not None:
+            # In __init__ already, so on_start did not run and there is nothing to stop; a kill's hook runs next.
+            if not isinstance(given_up, Killed):
+                self._finish(given_up)
+        elif self._exit_reason is None:
             self._become(Status.RUNNING)
             if not self._held:
                 self._notice_started()
 
-    def _fail_start(self, crash: Crashed) -> None:
-        # No on_stop, as in OTP: an object whose __init__ or on_start failed cannot be asked to clean up.
-        self._cancel_timers()
-        self._become(Status.STOPPED)
-        self._declare_end(crash, abandoned=False)
-        self._drain()
-
     def _notice_started(self) -> None:
-        if self._notify is not None and not self._fenced:
-            self._notify(Started(self.spec.id, self.generation, ready=not self._ready_deferred))
+        self._notice(Started(self.spec.id, self.generation, ready=not self._ready_deferred))
+
+    def _notice(self, notice: Started | Ready) -> None:
+        """Send a notice that must not follow `Exited`: whoever declares the end meanwhile finds the token gone."""
+        if self._notify is None or not self._claim_end():
+            return
+        try:
+            self._notify(notice)
+        finally:
+            self._exit_token.append(True)
+        # Such a declaration was left in `_wanted_end` before it tried the token: one of the two makes it.
+        if self._wanted_end is not None:
+            reason, abandoned = self._wanted_end
+            self._declare_end(reason, abandoned=abandoned)
 
     def _decline(self) -> None:
-        if self._claim_end():
+        self._cancel_timers()
+        self._become(Status.STOPPED)
+        if self._claim_end():  # otherwise it was given up on meanwhile
             self._exit_reason = Normal()
-            self._become(Status.STOPPED)
-            self._cancel_timers()
-            self._drain()
             self.stopped.try_set(Normal())
             if self._notify is not None:
                 self._notify(Declined(self.spec.id, self.generation))
+        self._turn_away()
 
     def _handle_system(self, message: object) -> None:
         match message:
             case Stop(reason):
                 if self.status is Status.NEW:
-                    self._become(Status.STOPPED)
-                    self._declare_end(reason, abandoned=False)
-                else:
+                    self._finish(reason)
+                elif self._may_enter():
                     self._guarded(reason, self._on_stop_request, None)
             case Kill():
                 self._end_killed()
             case _:
-                self._guarded(message, self._on_system, None)
+                if self._may_enter():  # otherwise it falls with the rest of the lane
+                    self._guarded(message, self._on_system, None)
 
     def _on_stop_request(self, reason: ExitReason) -> None:
         assert self.actor is not None
@@ -345,8 +414,15 @@ class Incarnation:
         assert self.actor is not None
         self.actor.on_system(message)
 
-    def _handle_user(self, item: object) -> None:
+    def _handle_user(self) -> None:
         assert self.actor is not None
+        if not self._may_enter():
+            return
+        try:
+            item = self._user_lane.popleft()
+        except IndexError:  # turned away a moment ago by whoever declared the end
+            self._busy = False
+            return
         if isinstance(item, Ask):
             self._in_hand = item
             self._guarded(item.message, self.actor.handle, item.reply)
@@ -354,7 +430,7 @@ class Incarnation:
             self._guarded(item, self.actor.handle, None)
 
     def _guarded(self, message: object, handle: Callable[[Any], object], reply: Reply[Any] | None) -> None:
-        self._busy = True
+        """Run `handle(message)`, which `_may_enter` has allowed, and answer."""
         try:
             answer = handle(message)
         except Rejected as rejection:
@@ -367,52 +443,62 @@ class Incarnation:
                 reply.try_fail(rejection)
         except BaseException as error:  # noqa: BLE001 - actor boundary: the supervisor decides, not us
             self._busy = False
-            crash = _crash(error)
-            self._end(crash)
+            crash = self._crashed(error)
+            if self._exit_reason is not None:  # fenced meanwhile, perhaps it was `Fenced`; the next turn cleans up
+                self._report_late(crash)
+            else:
+                if reply is not None:
+                    # Taken for later or not, the exception is its answer now.
+                    self._deferred.discard(reply)
+                    self._in_hand = Ask(message, reply)
+                self._end(crash)
             # The asker hears of it after the exit was declared, as OTP's caller does: whoever acts on
             # the error finds the actor gone.
             if reply is not None:
                 reply.try_fail(error if isinstance(error, Exception) else ActorCrashed(crash))
         else:
             self._busy = False
-            if reply is not None and self._in_hand is not None and not self._fenced:
-                reply.try_set(answer)
+            if reply is not None and self._in_hand is not None:  # otherwise it was taken for later
+                self._answer(reply, answer)
         finally:
             self._in_hand = None
+
+    def _answer(self, reply: Reply[Any], answer: object) -> None:
+        if self._fenced:
+            self.system.events.emit(MessageFenced(self.path, self.generation, "Reply"))
+            # Whoever gave up on this actor failed the reply, unless the message was just being taken in hand.
+            reply.try_fail(ActorDead(f"{self.path} was given up on while it handled this message"))
+        else:
+            reply.try_set(answer)
 
     # Ending
 
     def _end(self, reason: ExitReason) -> None:
         """Run `on_stop(reason)`, then declare the end."""
         assert self.actor is not None
+        if not self._may_enter():
+            if isinstance(reason, Crashed):
+                self._report_late(reason)
+            self._end_killed()
+            return
         self._become(Status.STOPPING)
         self._cancel_timers()
-        self._busy = True
         try:
             self.actor.on_stop(reason)
         except BaseException as error:  # noqa: BLE001 - actor boundary; its own failure replaces the reason (gen_server terminate)
-            reason = _crash(error)
+            reason = self._crashed(error)
         finally:
             self._busy = False
-        self._become(Status.STOPPED)
-        self._declare_end(reason, abandoned=False)
-        self._drain()
+        self._finish(reason)
 
     def _end_killed(self) -> None:
         assert self.actor is not None
-        if self.status is not Status.NEW:
-            self._run_on_kill()
-        self._cancel_timers()
-        self._become(Status.STOPPED)
-        self._declare_end(Killed(), abandoned=False)
-        self._drain()
-
-    def _run_on_kill(self) -> None:
-        assert self.actor is not None
-        try:
-            self.actor.on_kill()
-        except BaseException as error:  # noqa: BLE001 - actor boundary: a kill always ends
-            self.system.log(self.path).error("on_kill failed", error=repr(error))
+        if self._made:
+            try:
+                self.actor.on_kill()
+            except BaseException as error:  # noqa: BLE001 - actor boundary: a kill always ends
+                self.system.log(self.path).error("on_kill failed", error=repr(error))
+        self._finish(Killed())
 
     def _clean_up_after_fence(self) -> None:
         """The thread came back to an incarnation that was declared dead meanwhile."""
@@ -420,10 +506,29 @@ class Incarnation:
         if isinstance(self._exit_reason, Killed):
             self._end_killed()
         elif self.status is Status.NEW:
-            self._become(Status.STOPPED)
-            self._drain()
+            self._finish(self._exit_reason)
         else:
             self._end(self._exit_reason)
+
+    def _finish(self, reason: ExitReason) -> None:
+        """Never run again; declare the end unless somebody did."""
+        self._cancel_timers()  # `on_stop` may have set new ones
+        self._become(Status.STOPPED)
+        if not self._declare_end(reason, abandoned=False) and isinstance(reason, Crashed):
+            self._report_late(reason)
+        self._turn_away()
+
+    def _collapse(self, error: BaseException) -> None:
+        """End an actor whose ports failed (a notice, a log line): a crash that is seen, not an actor that hangs."""
+        self._busy = False
+        self.status = Status.STOPPED  # past the table: the failure may have come at any point
+        crash, in_hand = self._crashed(error), self._in_hand
+        self._in_hand = None
+        if not self._declare_end(crash, abandoned=False):
+            report_unhandled(error)
+        if in_hand is not None:
+            in_hand.reply.try_fail(ActorCrashed(crash))
+        self._turn_away()
 
     def _claim_end(self) -> bool:
         try:
@@ -432,9 +537,13 @@ class Incarnation:
             return False
         return True
 
-    def _declare_end(self, reason: ExitReason, *, abandoned: bool) -> None:
+    def _declare_end(self, reason: ExitReason, *, abandoned: bool) -> bool:
+        """Make `reason` the end and tell the supervisor; False if this call did not."""
+        # Before the token is tried: if `_notice` has it, it makes this declaration when it is done.
+        if self._wanted_end is None:
+            self._wanted_end = (reason, abandoned)
         if not self._claim_end():
-            return
+            return False
         # The fence stands before the notice goes out: the next incarnation starts on that notice.
         self._fenced = abandoned
         self._exit_reason = reason
@@ -443,17 +552,37 @@ class Incarnation:
         if abandoned and in_hand is not None:
             in_hand.reply.try_fail(ActorDead(f"{self.path} was given up on while it handled this message"))
         if self._notify is not None:
-            assert self.actor is not None
-            report = StopReport(abandoned=(self.path,)) if abandoned else self.actor.stop_report()
+            report = StopReport(abandoned=(self.path,)) if abandoned else self._stop_report()
             self._notify(Exited(self.spec.id, self.generation, reason, abandoned, report))
+        if abandoned:
+            self._turn_away()
+        return True
 
-    def _drain(self) -> None:
-        """Answer or report what nobody will handle any more."""
-        self._system_lane.clear()
-        for reply in tuple(self._deferred):
+    def _stop_report(self) -> StopReport:
+        assert self.actor is not None
+        if self._made:
+            try:
+                return self.actor.stop_report()
+            except BaseException as error:  # noqa: BLE001 - actor boundary: no report must cost the notice of the end
+                self.system.log(self.path).error("stop_report failed", error=repr(error))
+        return StopReport(stopped=(self.path,))
+
+    def _report_late(self, crash: Crashed) -> None:
+        """Show a failure that did not become the exit reason."""
+        if not isinstance(crash.error, Fenced):  # that one was counted when it was raised
+            self.system.log(self.path).error(
+                "failed after its end was decided", error=repr(crash.error), traceback=crash.traceback
+            )
+
+    def _turn_away(self) -> None:
+        """Answer or report what nobody will handle any more. Safe from any thread; each item is met once."""
+        for reply in self._deferred.copy():
             reply.try_fail(ActorDead(f"{self.path} ended before it answered"))
         while self._user_lane:
-            item = self._user_lane.popleft()
+            try:
+                item = self._user_lane.popleft()
+            except IndexError:  # another thread took the last one
+                return
             if isinstance(item, Ask):
                 item.reply.try_fail(ActorDead(f"{self.path} ended before it handled this message"))
             else:
@@ -461,13 +590,36 @@ class Incarnation:
 
     def _cancel_timers(self) -> None:
         while self._timers:
-            self._timers.pop().cancel()
+            with contextlib.suppress(KeyError):  # the last one has just run, on the timer thread
+                self._timers.pop().cancel()
 
     def _become(self, status: Status) -> None:
         if status not in _NEXT[self.status]:
             raise AssertionError(f"{self.path}: {self.status} cannot become {status}")
         self.status = status
 
+    def _crashed(self, error: BaseException) -> Crashed:
+        """`error` as a reason, kept as text.
 
-def _crash(error: BaseException) -> Crashed:
-    return Crashed(error, "".join(tb.format_exception(error)))
+        Its frames are let go: through them every record of a crash would keep the dead actor and all
+        its state. The asker reads where it happened in a note (PEP 678).
+        """
+        crash = Crashed(error, "".join(tb.format_exception(error)))
+        notes: list[str] = getattr(error, "__notes__", [])
+        if self._in_hand is not None and not any(note.startswith("Raised in ") for note in notes):
+            error.add_note(f"Raised in {self.path} (generation {self.generation}):\n{crash.traceback}")
+        _let_go_of_frames(error)
+        return crash
+
+
+def _let_go_of_frames(error: BaseException) -> None:
+    seen: set[int] = set()
+    chain: list[BaseException | None] = [error]
+    while chain:
+        link = chain.pop()
+        if link is not None and id(link) not in seen:
+            seen.add(id(link))
+            link.__traceback__ = None
+            chain += (link.__cause__, link.__context__)
+            if isinstance(link, BaseExceptionGroup):
+                chain += cast("BaseExceptionGroup[BaseException]", link).exceptions

@@ -9,8 +9,8 @@ from treewarden.actors._errors import ActorDead
 from treewarden.actors._events import DeadLetter
 from treewarden.actors._exits import ExitReason, Normal
 from treewarden.actors._ids import ActorPath, Generation, parse_path
-from treewarden.actors._incarnation import Ask, Incarnation
-from treewarden.actors._messages import Stop
+from treewarden.actors._incarnation import Ask, Incarnation, running_incarnation
+from treewarden.actors._messages import Kill, Stop
 from treewarden.actors._reply import Reply
 from treewarden.actors._system import ActorSystem
 
@@ -82,7 +82,11 @@ class ActorRef(pykka.ActorRef[A]):
             pykka.Timeout: no answer in time; the actor goes on, a late answer is dropped.
             ActorDead: the actor ended before it handled the message.
             Exception: what the handler raised, `Rejected` included.
+            RuntimeError: an actor asked itself and would wait for ever (gen_server's `calling_self`).
+                With a deadline it waits that long, holding its own mailbox up.
         """
+        if block and timeout is None and running_incarnation() is self._incarnation:
+            raise RuntimeError(f"{self.path} asked itself without a deadline and would wait for ever; tell, or use one")
         reply: Reply[Any] = Reply()
         try:
             self._incarnation.tell(Ask(message, reply))
@@ -94,22 +98,24 @@ class ActorRef(pykka.ActorRef[A]):
         """`ask` for asyncio callers: never blocks the event loop.
 
         Raises:
-            TimeoutError: no answer within `timeout` seconds.
+            TimeoutError: no answer within `timeout` seconds; the actor goes on, a late answer is dropped.
+            ActorDead: the actor ended before it handled the message.
+            Exception: what the handler raised, `Rejected` included.
         """
         reply: Reply[Any] = Reply()
-        loop, arrived = asyncio.get_running_loop(), asyncio.Event()
         self._incarnation.tell(Ask(message, reply))
-        reply.when_done(lambda: loop.call_soon_threadsafe(arrived.set))
         async with asyncio.timeout(timeout):
-            await arrived.wait()
-        return reply.get(timeout=0)
+            return await reply
 
     def request_stop(self, reason: ExitReason | None = None) -> None:
         """Ask the actor to end after the message in hand (`on_stop` runs) and return."""
-        self._incarnation.tell_system(Stop(Normal() if reason is None else reason))
+        order = Stop(Normal() if reason is None else reason)
+        self._incarnation.check_order(order)
+        self._incarnation.tell_system(order)
 
     def kill(self) -> None:
         """End the actor without `on_stop`, reason `Killed()`; its handler in hand, if any, is fenced."""
+        self._incarnation.check_order(Kill())
         self._incarnation.kill()
 
     def wait_stopped(self, *, timeout: float) -> ExitReason:

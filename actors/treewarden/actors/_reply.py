@@ -1,20 +1,25 @@
 """A pykka future that is cheap until somebody waits, and tells its dispatcher when a worker does.
 
 Guarantees: set once (a second set raises `queue.Full`, as pykka's does); every waiter wakes;
-callbacks run exactly once, on the setting thread, or at once if the result is already there.
+callbacks run exactly once, on the setting thread, or at once if the result is already there; one
+that raises is reported through `threading.excepthook` and disturbs neither the others nor the
+setter. `await` leaves the event loop free, which pykka's does not. A waiter that gives up leaves
+nothing behind, so a reply may be polled for hours.
 """
 
+import asyncio
+import contextlib
 import queue
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, TypeAlias, TypeVar, final
 
 import pykka
 
-from treewarden.actors._dispatcher import worker_waits
+from treewarden.actors._dispatcher import report_unhandled, worker_waits
 
 __all__ = ["Reply"]
 
@@ -31,7 +36,7 @@ class Reply(pykka.Future[T]):
     def __init__(self) -> None:
         super().__init__()
         self._free = [True]  # whoever pops it may set: list.pop is atomic
-        self._outcome: tuple[Any, BaseException | None] | None = None
+        self._outcome: tuple[Any, BaseException | None, TracebackType | None] | None = None
         self._waiters: deque[threading.Lock] = deque()
         self._callbacks: deque[Callable[[], object]] = deque()
 
@@ -48,25 +53,62 @@ class Reply(pykka.Future[T]):
             self._wait(timeout)
         if self._outcome is None:
             raise pykka.Timeout(f"{timeout} seconds")
-        value, error = self._outcome
+        value, error, trace = self._outcome
         if error is not None:
-            raise error
+            # As it was set: each raise would add its own frames to those of the one before.
+            raise error.with_traceback(trace)
         return value
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """Wait for the result in a coroutine of asyncio; the event loop goes on meanwhile."""
+        return self._arrival().__await__()
+
+    async def _arrival(self) -> T:
+        if self._get_hook is not None:
+            # What `map`, `join` and the like do in there may block: not on the event loop.
+            mapped: T = await asyncio.to_thread(self.get)
+            return mapped
+        loop, arrived = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody awaits any more
+                loop.call_soon_threadsafe(arrived.set)
+
+        self.when_done(wake)
+        try:
+            await arrived.wait()
+        finally:
+            with contextlib.suppress(ValueError):  # it has run
+                self._callbacks.remove(wake)
+        result: T = self.get(timeout=0)
+        return result
 
     def _wait(self, timeout: float | None) -> None:
         gate = threading.Lock()
         gate.acquire()
         self._waiters.append(gate)
-        # The waiter is announced before the outcome is looked at again: `_settle` does the two in
-        # the other order, so one of them sees the other.
-        if self._outcome is None:
-            with worker_waits():
-                gate.acquire(timeout=-1 if timeout is None else max(timeout, 0.0))
+        try:
+            # The waiter is announced before the outcome is looked at again: `_settle` does the two
+            # in the other order, so one of them sees the other.
+            if self._outcome is None:
+                with worker_waits():
+                    # A lock takes -1 for "for ever" and refuses more than TIMEOUT_MAX, infinity included.
+                    gate.acquire(timeout=-1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX))
+        finally:
+            if self._outcome is None:
+                with contextlib.suppress(ValueError):  # it was woken at the last moment
+                    self._waiters.remove(gate)
 
     def set(self, value: T | None = None) -> None:
         """Set the result; `queue.Full` if there is one already."""
         if not self.try_set(value):
             raise queue.Full
+
+    def set_get_hook(self, func: Callable[[float | None], T]) -> None:
+        """Have `get` call `func(timeout)` instead; `queue.Full` if there is a result already."""
+        if self._outcome is not None:
+            raise queue.Full
+        super().set_get_hook(func)
 
     def set_exception(self, exc_info: ExcInfo | None = None) -> None:
         """Set an exception as the result; without an argument the one being handled."""
@@ -77,20 +119,23 @@ class Reply(pykka.Future[T]):
 
     def try_set(self, value: T | None) -> bool:
         """Set the result unless there is one; whether this call did."""
-        return self._settle((value, None))
+        return self._settle((value, None, None))
 
     def try_fail(self, error: BaseException) -> bool:
         """Set `error` as the result unless there is one; whether this call did."""
-        return self._settle((None, error))
+        return self._settle((None, error, error.__traceback__))
 
-    def _settle(self, outcome: tuple[Any, BaseException | None]) -> bool:
+    def _settle(self, outcome: tuple[Any, BaseException | None, TracebackType | None]) -> bool:
+        if self._get_hook is not None:  # its result comes from the hook
+            return False
         try:
             self._free.pop()
         except IndexError:
             return False
         self._outcome = outcome
         while self._waiters:
-            self._waiters.popleft().release()
+            with contextlib.suppress(IndexError):  # the last one has just given up
+                self._waiters.popleft().release()
         self._run_callbacks()
         return True
 
@@ -99,7 +144,7 @@ class Reply(pykka.Future[T]):
         return self._outcome is not None
 
     def when_done(self, callback: Callable[[], object]) -> None:
-        """Call `callback` once the result is there; it must not raise and should be quick."""
+        """Call `callback` once the result is there; it should be quick, and is reported if it raises."""
         self._callbacks.append(callback)
         if self._outcome is not None:
             self._run_callbacks()
@@ -110,4 +155,7 @@ class Reply(pykka.Future[T]):
                 callback = self._callbacks.popleft()  # atomic: each is taken by one thread only
             except IndexError:
                 return
-            callback()
+            try:
+                callback()
+            except BaseException as error:  # noqa: BLE001 - boundary: the setter has no part in what a listener does
+                report_unhandled(error)

@@ -1,19 +1,21 @@
 """One thread that calls back later; the heap behind `send_after`, restarts' delays and deadlines.
 
 Guarantees: a callback runs at most once, never before its time, never after a `cancel` that
-returned True. Callbacks run on the timer thread, so they only put messages into mailboxes.
+returned True; equal times run in the order they were set; n timers set and cancelled cost
+O(n log n). Callbacks run on the timer thread, so they only put messages into mailboxes.
 Not promised: lateness under load (the thread competes for the GIL like any other).
 """
 
 import heapq
 import itertools
+import math
 import threading
 from collections.abc import Callable
 from typing import Final, Protocol, final
 
 from treewarden.actors._clock import Clock
 
-__all__ = ["Timer", "TimerThread", "Timers"]
+__all__ = ["Timer", "TimerThread", "Timers", "checked_delay"]
 
 COMPACT_ABOVE: Final = 64  # cancelled entries kept before the heap is rebuilt
 
@@ -30,8 +32,20 @@ class Timers(Protocol):
     """Where timers are set. Safe from any thread."""
 
     def after(self, delay: float, callback: Callable[[], None]) -> Timer:
-        """Have `callback` called in `delay` seconds."""
+        """Have `callback` called in `delay` seconds; `ValueError` if that is no number."""
         ...
+
+
+def checked_delay(delay: float) -> float:
+    """`delay`, not below 0; infinity means never.
+
+    Raises:
+        ValueError: for NaN. It is neither before nor after anything, so one such entry would stop
+            every other timer of the heap.
+    """
+    if math.isnan(delay):
+        raise ValueError("a delay was found to be NaN; expected seconds, 0 or more")
+    return max(delay, 0.0)
 
 
 @final
@@ -76,10 +90,12 @@ class TimerThread:
         self._thread.start()
 
     def after(self, delay: float, callback: Callable[[], None]) -> Timer:
-        """Have `callback` called in `delay` seconds (not below 0) on the timer thread."""
+        """Have `callback` called in `delay` seconds on the timer thread; never, once closed."""
         entry = _Entry(self, callback)
-        due = self._clock.monotonic() + max(delay, 0.0)
+        due = self._clock.monotonic() + checked_delay(delay)
         with self._changed:
+            if self._closed:
+                return entry  # as if it were far off
             heapq.heappush(self._heap, (due, next(self._order), entry))
             if self._heap[0][2] is entry:
                 self._changed.notify()
@@ -115,15 +131,19 @@ class TimerThread:
                     self._cancelled = max(self._cancelled - 1, 0)
             if callback is not None:
                 self._call(callback)
+            del callback  # while it sleeps, the thread must not keep the last one's actor alive
 
     def _is_due(self) -> bool:
         return bool(self._heap) and self._heap[0][0] <= self._clock.monotonic()
 
     def _until_next(self) -> float | None:
-        return max(self._heap[0][0] - self._clock.monotonic(), 0.0) if self._heap else None
+        if not self._heap:
+            return None
+        # A wait refuses more than TIMEOUT_MAX; whoever wakes early looks again.
+        return min(max(self._heap[0][0] - self._clock.monotonic(), 0.0), threading.TIMEOUT_MAX)
 
     def _call(self, callback: Callable[[], None]) -> None:
         try:
             callback()
-        except Exception as error:  # noqa: BLE001 - thread boundary: one bad callback must not stop all timers
+        except BaseException as error:  # noqa: BLE001 - thread boundary: one bad callback, SystemExit included, must not stop all timers
             self._on_error(error)

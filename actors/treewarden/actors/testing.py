@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import final
 
 from treewarden.actors._dispatcher import Runnable
-from treewarden.actors._timers import Timer
+from treewarden.actors._timers import Timer, checked_delay
 
 __all__ = ["ManualClock", "StepDispatcher"]
 
@@ -52,11 +52,19 @@ class ManualClock:
     def after(self, delay: float, callback: Callable[[], None]) -> Timer:
         """Have `callback` called when the clock was advanced by `delay` seconds."""
         timer = _ManualTimer(callback)
-        heapq.heappush(self._heap, (self._monotonic + max(delay, 0.0), next(self._order), timer))
+        heapq.heappush(self._heap, (self._monotonic + checked_delay(delay), next(self._order), timer))
         return timer
 
     def advance(self, seconds: float) -> None:
-        """Move time on, calling what falls due in order, each at its own time."""
+        """Move time on, calling what falls due in order, each at its own time.
+
+        An exception of a callback ends the call, with the clock at that callback's time.
+
+        Raises:
+            ValueError: if `seconds` is below 0; monotonic time never goes back.
+        """
+        if not seconds >= 0:
+            raise ValueError(f"advance({seconds!r}): expected seconds, 0 or more; step_wall sets the wall clock back")
         end = self._monotonic + seconds
         while self._heap and self._heap[0][0] <= end:
             due, _, timer = heapq.heappop(self._heap)

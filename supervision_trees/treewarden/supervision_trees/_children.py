@@ -41,10 +41,11 @@ class Child:
     generation: Generation = NOT_STARTED  # of the current or last incarnation; the first has the next
     live: bool = False
     ready: bool = False
+    attempts: int = 0  # incarnations since it was added
     restarts: int = 0  # automatic ones since the runtime started
     failures: int = 0  # in a row, for the backoff
     window: RestartWindow | None = None  # its own, if its spec has an intensity
-    started_at: float | None = None  # None: never tried
+    started_at: float | None = None  # when the current or last incarnation had started; None: it has not
     retry_at: float | None = None
     last_exit: ExitReason | None = None
 

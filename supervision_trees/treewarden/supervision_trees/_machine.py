@@ -235,9 +235,17 @@ class SupervisorMachine:
             self._emit(ChildWaiting(self._path_of(child), lacking))
             return self._children.put(replace(child, state=ChildState.WAITING, retry_at=None))
         generation = Generation(child.generation + 1)
-        state = ChildState.STARTING if child.started_at is None else ChildState.RESTARTING
         child = self._children.put(
-            replace(child, state=state, generation=generation, live=True, ready=False, retry_at=None, started_at=now)
+            replace(
+                child,
+                state=ChildState.RESTARTING if child.attempts else ChildState.STARTING,
+                generation=generation,
+                attempts=child.attempts + 1,
+                live=True,
+                ready=False,
+                started_at=None,
+                retry_at=None,
+            )
         )
         self._effects.append(Start(child.spec, generation))
         self._set_timer(StartOverdue(child.id, generation), child.spec.start_timeout)
@@ -260,9 +268,10 @@ class SupervisorMachine:
 
     def _started(self, child: Child, *, ready: bool, now: float) -> None:
         self._cancel(StartOverdue(child.id, child.generation))
+        child = self._children.put(replace(child, started_at=now))
         if child.state is ChildState.STOPPING:
             return  # told to stop while it started; its end is on the way
-        child = self._children.put(replace(child, state=ChildState.RUNNING, started_at=now))
+        child = self._children.put(replace(child, state=ChildState.RUNNING))
         self._effects.append(Up(child.id, child.generation))
         self._emit(ChildStarted(self._path_of(child), child.generation))
         self._answer_start(child, child.id)
@@ -417,7 +426,8 @@ class SupervisorMachine:
                 if child.state is ChildState.RESTARTING and not child.live and self._ending is None:
                     self._begin_attempt(child, now)
             case StartOverdue():
-                if child.live and child.state in (ChildState.STARTING, ChildState.RESTARTING):
+                # Also when it was told to stop meanwhile: a start that hangs hears of that no sooner.
+                if child.live and child.started_at is None:
                     self._effects.append(Abandon(child.id, child.generation, child.spec.start_timeout))
             case StopOverdue():
                 if child.live and child.state is ChildState.STOPPING:

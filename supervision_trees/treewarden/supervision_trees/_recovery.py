@@ -177,15 +177,14 @@ def sweep(
 
 def sweep_all(store: SnapshotStore, *, events: EventSink) -> SweepReport:
     """End every process that belongs to this store: no runtime is left to supervise any."""
-    bearers = find_bearers(store.store_id)
     records = (found for found in store.scan() if not isinstance(found, SnapshotCorrupt))
     processes = [ProcessRecord.from_snapshot(found) for found in records if found.schema == PROCESS_SCHEMA]
     report = _end_sessions(store, [record for record in processes if _lives(record)], events)
     for _ in range(ROUNDS):
+        bearers = find_bearers(store.store_id)
         if not bearers:
             break
         report += _end_strays(bearers, events)
-        bearers = find_bearers(store.store_id)
     return report
 
 
@@ -215,6 +214,7 @@ def _end_sessions(store: SnapshotStore, records: Iterable[ProcessRecord], events
 
 
 def _end_strays(bearers: Sequence[Bearer], events: EventSink) -> SweepReport:
+    bearers = [bearer for bearer in bearers if is_alive(bearer.identity)]  # not those ended with their session
     survivors = end_bearers(bearers, grace=GRACE)
     ended = [bearer for bearer in bearers if bearer.identity.pid not in survivors]
     for bearer in ended:

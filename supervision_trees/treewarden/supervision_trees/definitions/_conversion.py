@@ -5,6 +5,7 @@ a start has only to ask for their values.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TypeAlias, assert_never
 
 from treewarden.actors import INFINITY, ActorPath, Backoff, FromEnv, Intensity, ProcessSpec, Restart
@@ -45,8 +46,8 @@ _Scopes: TypeAlias = Mapping[Location, Group]
 """The groups of a tree by the location of their supervisor."""
 
 
-def root_node(tree: TreeFields) -> SupervisorNode:
-    """The nodes of a tree in which no check found anything."""
+def root_node(tree: TreeFields, folder: Path) -> SupervisorNode:
+    """The nodes of a tree in which no check found anything; relative directories begin at `folder`."""
     needs = implied_needs(tree)
     scopes = {group.location: group for group in groups(tree)}
     return SupervisorNode(
@@ -58,16 +59,16 @@ def root_node(tree: TreeFields) -> SupervisorNode:
         backoff=None,
         strategy=tree.strategy,
         intensity=_intensity(tree.intensity),
-        children=_children((), scopes, needs),
+        children=_children((), scopes, needs, folder),
     )
 
 
-def _children(location: Location, scopes: _Scopes, needs: Needs) -> tuple[Node, ...]:
+def _children(location: Location, scopes: _Scopes, needs: Needs, folder: Path) -> tuple[Node, ...]:
     group = scopes[location]
-    return tuple(_node(child, place, scopes, needs) for place, child in group.children())
+    return tuple(_node(child, place, scopes, needs, folder) for place, child in group.children())
 
 
-def _node(child: Child, location: Location, scopes: _Scopes, needs: Needs) -> Node:
+def _node(child: Child, location: Location, scopes: _Scopes, needs: Needs, folder: Path) -> Node:
     wanted = tuple(dict.fromkeys((*child.needs, *needs.get(location, ()))))
     match child:
         case ProcessFields():
@@ -79,7 +80,7 @@ def _node(child: Child, location: Location, scopes: _Scopes, needs: Needs) -> No
                 needs=wanted,
                 backoff=_backoff(child.backoff),
                 intensity=_own_intensity(child.intensity),
-                plan=_plan(child, scopes[location[:-2]]),
+                plan=_plan(child, scopes[location[:-2]], folder),
             )
         case ActorFields():
             return ActorNode(
@@ -104,7 +105,7 @@ def _node(child: Child, location: Location, scopes: _Scopes, needs: Needs) -> No
                 backoff=_backoff(child.backoff),
                 strategy=child.strategy,
                 intensity=_intensity(child.intensity),
-                children=_children(location, scopes, needs),
+                children=_children(location, scopes, needs, folder),
             )
         case _:
             assert_never(child)
@@ -124,7 +125,7 @@ def _backoff(fields: BackoffFields | None) -> Backoff | None:
     return Backoff(fields.initial, fields.max, fields.factor, fields.jitter, fields.reset_after)
 
 
-def _plan(process: ProcessFields, group: Group) -> ProcessSpec | ProcessTemplate:
+def _plan(process: ProcessFields, group: Group, folder: Path) -> ProcessSpec | ProcessTemplate:
     """The spec itself if nothing in it waits for a start, else its template."""
     facts_used = 0
 
@@ -136,7 +137,7 @@ def _plan(process: ProcessFields, group: Group) -> ProcessSpec | ProcessTemplate
 
     template = ProcessTemplate(
         command=_command(process.command, read),
-        cwd=read(process.cwd),
+        cwd=_below(folder, read(process.cwd)),
         env=frozen_mapping(
             {name: value if isinstance(value, FromEnv) else read(value) for name, value in process.env.items()}
         ),
@@ -146,6 +147,15 @@ def _plan(process: ProcessFields, group: Group) -> ProcessSpec | ProcessTemplate
         success_codes=frozenset(process.success_codes),
     )
     return template if facts_used else template.resolve(_NoFacts())
+
+
+def _below(folder: Path, cwd: Template) -> Template:
+    """An absolute directory: the same wherever the runtime is started from. A reference at its head is one."""
+    match cwd:
+        case (str(head), *rest):
+            return (str(folder / head) + ("/" if rest and head.endswith("/") else ""), *rest)
+        case _:
+            return cwd
 
 
 class _NoFacts:

@@ -73,13 +73,17 @@ def rule(expected: str) -> WrapValidator:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        raise broken(f'text; write a number in quotes: "{_written(value)}"')
+    _refuse_number(value)
     if not isinstance(value, str):
         raise broken("text")
     if _NOT_FOR_EXEC.search(value):
         raise broken("text that the system can take: no NUL character, no lone surrogate")
     return value
+
+
+def _refuse_number(value: object) -> None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise broken(f'text; write a number in quotes: "{_written(value)}"')
 
 
 def _written(number: float) -> str:
@@ -95,6 +99,7 @@ def _version(value: object) -> int:
 
 
 def _id(value: object) -> ChildId:
+    _refuse_number(value)
     if not isinstance(value, str) or not is_child_id(value):
         raise broken(CHILD_ID_RULE)
     return ChildId(value)

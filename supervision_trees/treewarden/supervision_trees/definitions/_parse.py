@@ -50,7 +50,8 @@ def load_definition(path: str | Path) -> TreeDefinition:
 def parse_definition(text: str, *, source: Path | None, format: Format) -> TreeDefinition:  # noqa: A002 - what it is called everywhere
     """Read a definition from text that the caller has; otherwise as `load_definition`.
 
-    `source` only names the text in complaints and in the result; it is not opened.
+    `source` is not opened: it names the text in complaints and in the result, and relative working
+    directories begin at its folder (without it, at the current one).
 
     Raises:
         DefinitionErrors: with every complaint.
@@ -67,13 +68,14 @@ def parse_definition(text: str, *, source: Path | None, format: Format) -> TreeD
     tree = validated.tree
     if tree is None:
         raise DefinitionErrors(_complaints(doubtful, document, name))
+    folder = Path.cwd() if source is None else source.absolute().parent
     doubts = Doubts(finding.location for finding in doubtful)
-    checked = (*tree_findings(tree), *surroundings_findings(tree, environment=os.environ))
+    checked = (*tree_findings(tree), *surroundings_findings(tree, environment=os.environ, folder=folder))
     findings = [*doubtful, *(finding for finding in checked if not doubts.concern(finding))]
     if findings:
         raise DefinitionErrors(_complaints(findings, document, name))
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    return TreeDefinition(tree.name, source, digest, root_node(tree))
+    return TreeDefinition(tree.name, source, digest, root_node(tree, folder))
 
 
 def _read(text: str, notation: Format) -> Document:

@@ -180,7 +180,7 @@ class ProcessFields(_LeafFields):
         Discriminator(lambda value: "<line>" if isinstance(value, str) else "<argv>"),
     ] = Field(description="The program and its arguments; with shell: true, a line for /bin/sh.")
     shell: Annotated[bool, rule("true or false")] = Field(default=False, description="Run command as /bin/sh -c.")
-    cwd: Text = Field(default=".", description="The working directory; a relative one begins at the runtime's own.")
+    cwd: Text = Field(default=".", description="The working directory; a relative one begins at the file's folder.")
     env: Annotated[dict[EnvName, EnvEntry], rule("a mapping of variables")] = Field(
         default_factory=dict[str, EnvValue],
         description="Variables over a minimal environment: text, a number or {from_env: NAME}.",

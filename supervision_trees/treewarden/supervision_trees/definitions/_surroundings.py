@@ -24,14 +24,18 @@ from treewarden.supervision_trees.definitions._wording import alternatives, clip
 __all__ = ["surroundings_findings"]
 
 
-def surroundings_findings(tree: TreeFields, *, environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Every mistake that shows only on this machine, with `environment` as the runtime's own."""
+def surroundings_findings(tree: TreeFields, *, environment: Mapping[str, str], folder: Path) -> Iterator[Finding]:
+    """Every mistake that shows only on this machine.
+
+    `environment` is the runtime's own; relative working directories begin at `folder`.
+    """
     usual_path = base_environment(environment)["PATH"]
     for group in groups(tree):
         for location, process in processes(group):
             yield from _missing_variables(process, location, environment)
-            yield from _wrong_directory(process, location)
-            yield from _missing_programs(process, location, _path_of(process, usual_path, environment))
+            yield from _wrong_directory(process, location, folder)
+            path = _path_of(process, usual_path, environment)
+            yield from _missing_programs(process, location, path, folder)
         for location, child in group.children():
             if isinstance(child, ActorFields):
                 yield from _wrong_class(child, location)
@@ -47,15 +51,15 @@ def _missing_variables(process: ProcessFields, location: Location, environment: 
             )
 
 
-def _wrong_directory(process: ProcessFields, location: Location) -> Iterator[Finding]:
+def _wrong_directory(process: ProcessFields, location: Location, folder: Path) -> Iterator[Finding]:
     cwd = literal(process.cwd)
-    if cwd and (why := _why_no_directory(cwd)) is not None:
+    if cwd and (why := _why_no_directory(folder / cwd)) is not None:
         yield Finding((*location, "cwd"), f"{clipped(cwd)}, {why}", "a directory that exists")
 
 
-def _why_no_directory(cwd: str) -> str | None:
+def _why_no_directory(cwd: Path) -> str | None:
     try:
-        mode = Path(cwd).stat().st_mode
+        mode = cwd.stat().st_mode
     except OSError as error:
         return f"which cannot be used ({error.strerror})"
     if not stat.S_ISDIR(mode):
@@ -63,14 +67,14 @@ def _why_no_directory(cwd: str) -> str | None:
     return None if os.access(cwd, os.X_OK) else "which may not be entered"
 
 
-def _missing_programs(process: ProcessFields, location: Location, path: str | None) -> Iterator[Finding]:
+def _missing_programs(process: ProcessFields, location: Location, path: str | None, folder: Path) -> Iterator[Finding]:
     cwd = literal(process.cwd)
-    if not cwd or path is None or _why_no_directory(cwd) is not None:
+    if not cwd or path is None or _why_no_directory(folder / cwd) is not None:
         return  # not known yet, or complained about already
     rests_on = ((*location, "shell"), (*location, "cwd"), (*location, "env", "PATH"))
     for place, name in _programs(process, location):
         if (program := literal(name)) and program.strip():
-            why = _why_not_runnable(program, path=path, cwd=cwd)
+            why = _why_not_runnable(program, path=path, cwd=str(folder / cwd))
             if why is not None:
                 found, expected = why
                 yield Finding(place, found, expected, rests_on)
