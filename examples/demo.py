@@ -45,8 +45,9 @@ def treewarden(*words: str, check: bool = True) -> "subprocess.CompletedProcess[
 
 def run(*words: str) -> "subprocess.CompletedProcess[str]":
     """Run the command line quietly."""
-    command = [sys.executable, "-m", "treewarden.supervision_trees.cli", *words, "--state", str(STATE)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "treewarden.supervision_trees.cli", *words]
+    where = [] if words[0] == "check" else ["--state", str(STATE)]
+    return subprocess.run([*command, *where], capture_output=True, text=True, check=False)
 
 
 def look() -> dict[str, Any]:

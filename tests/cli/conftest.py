@@ -13,7 +13,6 @@ import pytest
 
 from treewarden.supervision_trees._control import (
     Command,
-    Down,
     EventsRead,
     Inspect,
     LogRead,
@@ -22,6 +21,7 @@ from treewarden.supervision_trees._control import (
     RestartActor,
     StartActor,
     StopActor,
+    StopTree,
 )
 from treewarden.supervision_trees._inspect import ActorView, TreeView
 from treewarden.supervision_trees.cli import main
@@ -93,7 +93,7 @@ def answers(tree: TreeView, actor: ActorView) -> dict[type[Command], Callable[[C
         RestartActor: lambda _: actor,
         ReadEvents: lambda _: EventsRead((), 0, 0),
         ReadLog: lambda _: LogRead("", 0),
-        Down: lambda _: None,
+        StopTree: lambda _: None,
     }
 
 

@@ -18,11 +18,11 @@ from treewarden.storage import Holder, OwnerLock
 from treewarden.supervision_trees._control import (
     Command,
     CommandRefused,
-    Down,
     Inspect,
     RestartActor,
     StartActor,
     StopActor,
+    StopTree,
 )
 from treewarden.supervision_trees._inspect import TreeView
 from treewarden.supervision_trees.cli import main
@@ -248,7 +248,7 @@ def test_down_asks_and_waits_until_the_state_directory_is_free(
 
         ending = threading.Thread(target=end_after_a_look)
         answers[Inspect] = look
-        answers[Down] = lambda _: ending.start()
+        answers[StopTree] = lambda _: ending.start()
         serve()
 
         assert (0, "down\n", "") == run("down")

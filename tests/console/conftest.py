@@ -15,7 +15,6 @@ import pytest
 
 from treewarden.supervision_trees._control import (
     Command,
-    Down,
     EventsRead,
     Inspect,
     LogRead,
@@ -24,6 +23,7 @@ from treewarden.supervision_trees._control import (
     RestartActor,
     StartActor,
     StopActor,
+    StopTree,
 )
 from treewarden.supervision_trees._inspect import ActorView, TreeView
 from treewarden.supervision_trees.console import ConsoleClient, ConsoleServer, ServerLimits
@@ -71,7 +71,7 @@ def answers(tree: TreeView, root: ActorView) -> dict[type[Command], Callable[[Co
         RestartActor: lambda _: root,
         ReadEvents: lambda _: EventsRead((), 0, 0),
         ReadLog: lambda _: LogRead("", 0),
-        Down: lambda _: None,
+        StopTree: lambda _: None,
     }
 
 

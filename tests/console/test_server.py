@@ -13,7 +13,6 @@ from treewarden.actors import Rejected
 from treewarden.supervision_trees._control import (
     Command,
     CommandRefused,
-    Down,
     EventsRead,
     Inspect,
     LogRead,
@@ -22,6 +21,7 @@ from treewarden.supervision_trees._control import (
     RestartActor,
     StartActor,
     StopActor,
+    StopTree,
 )
 from treewarden.supervision_trees._inspect import ActorView, TreeView
 from treewarden.supervision_trees.console import (
@@ -62,7 +62,7 @@ def test_every_command_gets_its_result(
     assert root == client.execute(RestartActor("/dev"), timeout=WITHIN)
     assert read == client.execute(ReadEvents(since=3, limit=5, wait=0.5), timeout=WITHIN)
     assert LogRead("hello\n", 6) == client.execute(ReadLog("/dev/api", offset=0), timeout=WITHIN)
-    client.execute(Down(), timeout=WITHIN)
+    client.execute(StopTree(), timeout=WITHIN)
     assert [ReadEvents(since=3, limit=5, wait=0.5), ReadLog("/dev/api", offset=0)] == asked
 
 
@@ -175,11 +175,11 @@ def test_a_closing_console_answers_what_is_in_hand(serve: Serve, connect: Connec
         begun.set()
         assert closing.wait(WITHIN)
 
-    answers[Down] = end_the_runtime
+    answers[StopTree] = end_the_runtime
     server = serve()
     client, idle = connect(), connect()
     with ThreadPoolExecutor(2) as threads:
-        down = threads.submit(client.execute, Down(), timeout=WITHIN)
+        down = threads.submit(client.execute, StopTree(), timeout=WITHIN)
         assert begun.wait(WITHIN)
         closed = threads.submit(server.close, WITHIN)
         with pytest.raises(ConsoleProtocolError, match=r"hung up|broke"):  # the idle one is not waited for

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from treewarden.supervision_trees._control import (
     Command,
-    Down,
     EventsRead,
     Inspect,
     LogRead,
@@ -17,6 +16,7 @@ from treewarden.supervision_trees._control import (
     RestartActor,
     StartActor,
     StopActor,
+    StopTree,
 )
 from treewarden.supervision_trees._inspect import ActorView, TreeView
 from treewarden.supervision_trees.console._fields import WireError
@@ -39,7 +39,7 @@ paths = texts.map("/dev/".__add__)
 
 commands = st.one_of(
     st.just(Inspect()),
-    st.just(Down()),
+    st.just(StopTree()),
     st.builds(StartActor, paths),
     st.builds(StopActor, paths),
     st.builds(RestartActor, paths),
@@ -90,7 +90,7 @@ def test_every_command_is_read_back_as_it_was(command: Command) -> None:
 
 
 def test_no_command_is_left_out_of_the_round_trip() -> None:
-    tried = {Inspect, Down, StartActor, StopActor, RestartActor, ReadEvents, ReadLog}
+    tried = {Inspect, StopTree, StartActor, StopActor, RestartActor, ReadEvents, ReadLog}
 
     assert tried == set(get_args(Command))
 

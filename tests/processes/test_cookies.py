@@ -170,7 +170,7 @@ def test_the_caller_and_its_ancestors_are_never_touched(environment: dict[str, s
     )
     done = subprocess.run(
         ["/bin/sh", "-c", '"$@"; echo parent lives', "sh", sys.executable, "-c", program, cookie.store_id],
-        env={**environment, COOKIE_VARIABLE: cookie.render()},
+        env={**os.environ, **environment, COOKIE_VARIABLE: cookie.render()},
         capture_output=True,
         text=True,
         check=True,

@@ -188,6 +188,16 @@ def test_a_zombie_stranger_that_got_the_pid_protects_its_family(
     assert session_members(ours) == ()
 
 
+def test_what_started_before_the_leader_is_a_stranger(run: Spawn, wait_line: WaitLine, wait_true: WaitTrue) -> None:
+    process = run("sleep 1000 & echo ready")
+    wait_line("ready")
+    wait_true(process.reap_nowait)
+    assert len(session_members(process.identity)) == 1
+    ours = replace(process.identity, start_ticks=process.identity.start_ticks + 100_000)
+
+    assert session_members(ours) == ()
+
+
 def test_a_process_that_left_the_session_is_not_a_member(run: Spawn, wait_line: WaitLine, wait_true: WaitTrue) -> None:
     process = run("setsid sleep 1000 & echo $!; echo ready; wait")
     wait_line("ready")

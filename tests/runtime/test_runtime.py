@@ -20,13 +20,13 @@ from treewarden.actors import (
 from treewarden.storage import StoreLocked
 from treewarden.supervision_trees import (
     CommandRefused,
-    Down,
     ReadEvents,
     RestartActor,
     Runtime,
     StartActor,
     StartFailed,
     StopActor,
+    StopTree,
     Supervisor,
 )
 
@@ -193,7 +193,7 @@ def test_events_are_read_from_where_the_reader_left_off(start: Any) -> None:
 def test_the_command_down_ends_the_tree_in_order(start: Any) -> None:
     runtime = start(ChildSpec.of(Echo, id="a"))
 
-    runtime.execute(Down())
+    runtime.execute(StopTree())
     end = runtime.wait(timeout=10)
 
     assert end is not None

@@ -10,7 +10,7 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from treewarden.storage import LmdbStore, MemoryStore, Operation, Put
+from treewarden.storage import Holder, LmdbStore, MemoryStore, Operation, OwnerLock, Put
 from treewarden.storage._codec import _crc32c as crc32c
 from treewarden.storage._lmdb_tables import digest_of
 
@@ -116,8 +116,39 @@ def programs() -> Path:
 
 
 @pytest.fixture
-def hold_storage_thread() -> Iterator[Callable[[LmdbStore], Callable[[], None]]]:
-    """Park a store's storage thread in a callback; the function that is returned lets it go on."""
+def open_store() -> Iterator[Callable[..., LmdbStore]]:
+    """Open stores that are closed at the end, also when the test fails."""
+    opened: list[LmdbStore] = []
+
+    def open_one(directory: Path, *, wall: Callable[[], float] = time.time, map_size: int = 2**30) -> LmdbStore:
+        opened.append(LmdbStore.open(directory, wall=wall, map_size=map_size))
+        return opened[-1]
+
+    yield open_one
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def acquire() -> Iterator[Callable[[Path, Holder], OwnerLock]]:
+    """Own directories that are released at the end, also when the test fails."""
+    owned: list[OwnerLock] = []
+
+    def acquire_one(state_dir: Path, holder: Holder) -> OwnerLock:
+        owned.append(OwnerLock.acquire(state_dir, holder))
+        return owned[-1]
+
+    yield acquire_one
+    for lock in owned:
+        lock.release()
+
+
+@pytest.fixture
+def hold_storage_thread(open_store: Callable[..., LmdbStore]) -> Iterator[Callable[[LmdbStore], Callable[[], None]]]:
+    """Park a store's storage thread in a callback; the function that is returned lets it go on.
+
+    It uses `open_store` so that the thread goes on before the stores are closed.
+    """
     gate = threading.Event()
 
     def hold(store: LmdbStore) -> Callable[[], None]:

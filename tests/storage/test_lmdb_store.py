@@ -24,17 +24,20 @@ from treewarden.storage import (
 )
 from treewarden.storage._lmdb_tables import digest_of
 
+OpenStore = Callable[..., LmdbStore]
 MakePut = Callable[..., Put]
 Run = Callable[..., list[str]]
 Start = Callable[..., "subprocess.Popen[str]"]
 PAGE = 4096
 
 
-def test_a_store_opened_again_has_its_id_its_snapshots_and_its_sequence(tmp_path: Path, put: MakePut) -> None:
-    first = LmdbStore.open(tmp_path / "store")
+def test_a_store_opened_again_has_its_id_its_snapshots_and_its_sequence(
+    tmp_path: Path, open_store: OpenStore, put: MakePut
+) -> None:
+    first = open_store(tmp_path / "store")
     first.commit([put("/a", "kept"), put("/b"), Discard("/b")]).result(10)
     first.close()
-    second = LmdbStore.open(tmp_path / "store")
+    second = open_store(tmp_path / "store")
 
     assert first.store_id == second.store_id
     assert second.latest("/a").state == "kept"
@@ -42,17 +45,17 @@ def test_a_store_opened_again_has_its_id_its_snapshots_and_its_sequence(tmp_path
     second.close()
 
 
-def test_two_stores_have_two_ids(tmp_path: Path) -> None:
-    stores = [LmdbStore.open(tmp_path / name) for name in ("a", "b")]
+def test_two_stores_have_two_ids(tmp_path: Path, open_store: OpenStore) -> None:
+    stores = [open_store(tmp_path / name) for name in ("a", "b")]
     for store in stores:
         store.close()
 
     assert stores[0].store_id != stores[1].store_id
 
 
-def test_written_at_is_the_wall_time_of_the_call(tmp_path: Path, put: MakePut) -> None:
+def test_written_at_is_the_wall_time_of_the_call(tmp_path: Path, open_store: OpenStore, put: MakePut) -> None:
     times = iter([5.0, 6.5])
-    store = LmdbStore.open(tmp_path, wall=lambda: next(times))
+    store = open_store(tmp_path, wall=lambda: next(times))
     store.commit([put("/a"), put("/b")]).result(10)
     store.commit([put("/b")]).result(10)
 
@@ -60,8 +63,8 @@ def test_written_at_is_the_wall_time_of_the_call(tmp_path: Path, put: MakePut) -
     store.close()
 
 
-def test_the_files_are_private_and_the_writes_synchronous(tmp_path: Path) -> None:
-    store = LmdbStore.open(tmp_path / "store")
+def test_the_files_are_private_and_the_writes_synchronous(tmp_path: Path, open_store: OpenStore) -> None:
+    store = open_store(tmp_path / "store")
     flags = store._environment.flags()
     modes = {name: stat.S_IMODE((tmp_path / "store" / name).stat().st_mode) for name in ("", "data.mdb", "lock.mdb")}
     store.close()
@@ -87,8 +90,8 @@ def test_the_file_format_is_chosen_here_and_not_by_the_environment(
     assert recorded == b"0"
 
 
-def test_the_file_stays_small_however_large_the_map(tmp_path: Path, put: MakePut) -> None:
-    store = LmdbStore.open(tmp_path)
+def test_the_file_stays_small_however_large_the_map(tmp_path: Path, open_store: OpenStore, put: MakePut) -> None:
+    store = open_store(tmp_path)
     store.commit([put("/a")]).result(10)
     mapped, size = store._environment.info()["map_size"], (tmp_path / "data.mdb").stat().st_size
     store.close()
@@ -97,8 +100,8 @@ def test_the_file_stays_small_however_large_the_map(tmp_path: Path, put: MakePut
     assert size < 2**20
 
 
-def test_a_path_rewritten_for_ever_does_not_grow_the_file(tmp_path: Path, put: MakePut) -> None:
-    store = LmdbStore.open(tmp_path)
+def test_a_path_rewritten_for_ever_does_not_grow_the_file(tmp_path: Path, open_store: OpenStore, put: MakePut) -> None:
+    store = open_store(tmp_path)
     for number in range(300):
         store.commit([put("/a", bytes(20_000)), put(f"/gone/{number}"), Discard(f"/gone/{number}")]).result(10)
     size = (tmp_path / "data.mdb").stat().st_size
@@ -109,8 +112,10 @@ def test_a_path_rewritten_for_ever_does_not_grow_the_file(tmp_path: Path, put: M
         assert txn.stat(raw.open_db(b"names", txn=txn, create=False))["entries"] == 1
 
 
-def test_a_full_map_is_doubled_and_the_same_commit_written_once(tmp_path: Path, put: MakePut) -> None:
-    store = LmdbStore.open(tmp_path, map_size=2**18)
+def test_a_full_map_is_doubled_and_the_same_commit_written_once(
+    tmp_path: Path, open_store: OpenStore, put: MakePut
+) -> None:
+    store = open_store(tmp_path, map_size=2**18)
     answer = store.commit([put(f"/{number}", bytes(100_000)) for number in range(20)]).result(10)
     mapped = store._environment.info()["map_size"]
     found = [each for each in store.scan() if isinstance(each, Snapshot)]
@@ -121,11 +126,11 @@ def test_a_full_map_is_doubled_and_the_same_commit_written_once(tmp_path: Path, 
     assert mapped == 2**22
 
 
-def test_a_store_larger_than_the_first_map_is_opened_whole(tmp_path: Path, put: MakePut) -> None:
-    store = LmdbStore.open(tmp_path, map_size=2**18)
+def test_a_store_larger_than_the_first_map_is_opened_whole(tmp_path: Path, open_store: OpenStore, put: MakePut) -> None:
+    store = open_store(tmp_path, map_size=2**18)
     store.commit([put(f"/{number}", bytes(100_000)) for number in range(20)]).result(10)
     store.close()
-    again = LmdbStore.open(tmp_path, map_size=2**18)
+    again = open_store(tmp_path, map_size=2**18)
     again.commit([put("/more", bytes(1_000_000))]).result(10)
 
     assert len(list(again.scan())) == 21
@@ -153,8 +158,10 @@ def test_a_forked_child_is_refused_and_harms_neither_store_nor_ownership(tmp_pat
     assert lines[5:] == ["still owned by the parent", "parent again"]
 
 
-def test_no_program_started_later_inherits_a_descriptor_of_the_store(tmp_path: Path, programs: Path) -> None:
-    store = LmdbStore.open(tmp_path / "store")
+def test_no_program_started_later_inherits_a_descriptor_of_the_store(
+    tmp_path: Path, open_store: OpenStore, programs: Path
+) -> None:
+    store = open_store(tmp_path / "store")
     opened = {str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()}
     done = subprocess.run(
         [sys.executable, programs / "list_descriptors.py"], capture_output=True, text=True, close_fds=False, check=True
@@ -165,16 +172,18 @@ def test_no_program_started_later_inherits_a_descriptor_of_the_store(tmp_path: P
     assert str(tmp_path) not in done.stdout
 
 
-def test_a_killed_reader_is_cleared_when_the_store_is_opened(tmp_path: Path, start_program: Start) -> None:
+def test_a_killed_reader_is_cleared_when_the_store_is_opened(
+    tmp_path: Path, open_store: OpenStore, start_program: Start
+) -> None:
     """The living reader keeps the reader table from being made anew, as it is for a lone process."""
-    LmdbStore.open(tmp_path).close()
+    open_store(tmp_path).close()
     living, killed = (start_program("stuck_reader.py", str(tmp_path)) for _ in range(2))
     for reader in (living, killed):
         assert reader.stdout is not None
         assert reader.stdout.readline() == "reading\n"
     killed.kill()
     killed.wait()
-    store = LmdbStore.open(tmp_path)
+    store = open_store(tmp_path)
     readers = store._environment.readers()
     store.close()
 
@@ -182,7 +191,7 @@ def test_a_killed_reader_is_cleared_when_the_store_is_opened(tmp_path: Path, sta
     assert str(killed.pid) not in readers
 
 
-def test_no_acknowledged_commit_is_lost_by_kill_9(tmp_path: Path, start_program: Start) -> None:
+def test_no_acknowledged_commit_is_lost_by_kill_9(tmp_path: Path, open_store: OpenStore, start_program: Start) -> None:
     """20 rounds: a writer is killed in mid-stride; what it acknowledged through the pipe must be there."""
     acknowledged: dict[str, int] = {}
     highest = number = 0
@@ -197,7 +206,7 @@ def test_no_acknowledged_commit_is_lost_by_kill_9(tmp_path: Path, start_program:
             acknowledged[path] = max(acknowledged.get(path, 0), int(count))
             assert int(sequence) > highest
             highest = int(sequence)
-        store = LmdbStore.open(tmp_path)
+        store = open_store(tmp_path)
         found = {each.path: each for each in store.scan()}
         store.close()
         for path, promised in acknowledged.items():
@@ -210,37 +219,39 @@ def test_no_acknowledged_commit_is_lost_by_kill_9(tmp_path: Path, start_program:
     assert len(acknowledged) == 3
 
 
-def test_a_creation_that_was_killed_is_begun_anew(tmp_path: Path) -> None:
+def test_a_creation_that_was_killed_is_begun_anew(tmp_path: Path, open_store: OpenStore) -> None:
     (tmp_path / "creating").mkdir()
     (tmp_path / "creating" / "data.mdb").write_bytes(b"half")
-    LmdbStore.open(tmp_path).close()
+    open_store(tmp_path).close()
 
     assert {"data.mdb", "lock.mdb"} == {each.name for each in tmp_path.iterdir()}
 
 
-def test_a_damaged_name_is_read_from_the_record_itself(tmp_path: Path, put: MakePut) -> None:
-    store = LmdbStore.open(tmp_path)
+def test_a_damaged_name_is_read_from_the_record_itself(tmp_path: Path, open_store: OpenStore, put: MakePut) -> None:
+    store = open_store(tmp_path)
     store.commit([put("/a", "found")]).result(10)
     store.close()
     with lmdb.open(str(tmp_path), max_dbs=16, lib_version=0) as raw:
         names = raw.open_db(b"names", create=False)
         with raw.begin(write=True) as txn:
             txn.put(digest_of("/a"), b"/\xff", db=names)
-    again = LmdbStore.open(tmp_path)
+    again = open_store(tmp_path)
 
     assert [each.path for each in again.scan()] == ["/a"]
     again.close()
 
 
-def test_a_shelf_whose_name_and_records_are_damaged_is_still_reported(tmp_path: Path, put: MakePut) -> None:
-    store = LmdbStore.open(tmp_path)
+def test_a_shelf_whose_name_and_records_are_damaged_is_still_reported(
+    tmp_path: Path, open_store: OpenStore, put: MakePut
+) -> None:
+    store = open_store(tmp_path)
     store.commit([put("/a"), Quarantine("/a", 1)]).result(10)
     store.close()
     with lmdb.open(str(tmp_path), max_dbs=16, lib_version=0) as raw:
         names = raw.open_db(b"names", create=False)
         with raw.begin(write=True) as txn:
             txn.delete(digest_of("/a"), db=names)
-    again = LmdbStore.open(tmp_path)
+    again = open_store(tmp_path)
     found = list(again.scan())
     again.close()
 
@@ -321,14 +332,14 @@ def a_later_layout(directory: Path) -> None:
     ],
 )
 def test_what_is_not_a_readable_store_is_refused_with_path_finding_and_remedy(
-    tmp_path: Path, prepare: Callable[[Path], None], found: str, remedy: str
+    tmp_path: Path, open_store: OpenStore, prepare: Callable[[Path], None], found: str, remedy: str
 ) -> None:
     directory = tmp_path / "parent" / "store"
     directory.parent.mkdir()
     prepare(directory)
     before = {each: each.read_bytes() for each in directory.glob("data.mdb")}
     with pytest.raises(StoreUnusable) as caught:
-        LmdbStore.open(directory)
+        open_store(directory)
 
     assert directory == caught.value.path
     assert str(directory) in str(caught.value)
@@ -337,19 +348,21 @@ def test_what_is_not_a_readable_store_is_refused_with_path_finding_and_remedy(
     assert before == {each: each.read_bytes() for each in directory.glob("data.mdb")}
 
 
-def test_a_store_that_is_open_in_this_process_is_refused_a_second_time(tmp_path: Path, put: MakePut) -> None:
-    store = LmdbStore.open(tmp_path)
+def test_a_store_that_is_open_in_this_process_is_refused_a_second_time(
+    tmp_path: Path, open_store: OpenStore, put: MakePut
+) -> None:
+    store = open_store(tmp_path)
     with pytest.raises(StoreUnusable, match="share the store that is open, or close it first"):
-        LmdbStore.open(tmp_path)
+        open_store(tmp_path)
     store.commit([put("/a")]).result(10)
     store.close()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_directory_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
+def test_a_directory_that_may_not_be_written_is_refused(tmp_path: Path, open_store: OpenStore) -> None:
     tmp_path.chmod(0o500)
     try:
         with pytest.raises(StoreUnusable, match="give this user read and write access"):
-            LmdbStore.open(tmp_path / "store")
+            open_store(tmp_path / "store")
     finally:
         tmp_path.chmod(0o700)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from treewarden.storage import Holder, OwnerLock, StoreLocked, StoreUnusable, _owner
 
+Acquire = Callable[[Path, Holder], OwnerLock]
 Start = Callable[..., "subprocess.Popen[str]"]
 ME = Holder(os.getpid(), 99, "b0075", "dev", "console.sock", 1_700_000_000.0)
 
@@ -28,11 +29,11 @@ def started(start_program: Start, state_dir: Path) -> "subprocess.Popen[str]":
     return owner
 
 
-def test_an_owner_is_named_until_it_releases(tmp_path: Path) -> None:
+def test_an_owner_is_named_until_it_releases(tmp_path: Path, acquire: Acquire) -> None:
     state_dir = tmp_path / "deep" / ".treewarden"
 
     assert OwnerLock.holder(state_dir) is None
-    lock = OwnerLock.acquire(state_dir, ME)
+    lock = acquire(state_dir, ME)
     assert OwnerLock.holder(state_dir) == ME
     lock.release()
     lock.release()
@@ -40,8 +41,8 @@ def test_an_owner_is_named_until_it_releases(tmp_path: Path) -> None:
     assert (state_dir / "owner").read_bytes() == b""
 
 
-def test_an_announcement_replaces_the_line_also_by_a_shorter_one(tmp_path: Path) -> None:
-    lock = OwnerLock.acquire(tmp_path, replace(ME, console="x" * 500))
+def test_an_announcement_replaces_the_line_also_by_a_shorter_one(tmp_path: Path, acquire: Acquire) -> None:
+    lock = acquire(tmp_path, replace(ME, console="x" * 500))
     lock.announce(ME)
 
     assert OwnerLock.holder(tmp_path) == ME
@@ -49,8 +50,8 @@ def test_an_announcement_replaces_the_line_also_by_a_shorter_one(tmp_path: Path)
     lock.release()
 
 
-def test_nothing_is_announced_after_the_release(tmp_path: Path) -> None:
-    lock = OwnerLock.acquire(tmp_path, ME)
+def test_nothing_is_announced_after_the_release(tmp_path: Path, acquire: Acquire) -> None:
+    lock = acquire(tmp_path, ME)
     lock.release()
 
     with pytest.raises(StoreUnusable, match="does not own it"):
@@ -68,20 +69,24 @@ def test_a_second_owner_in_another_process_is_refused_and_told_the_first(tmp_pat
     assert f"`treewarden down --state {tmp_path}` ends it" in str(caught.value)
 
 
-def test_kill_9_of_the_owner_frees_the_directory_though_its_line_stays(tmp_path: Path, start_program: Start) -> None:
+def test_kill_9_of_the_owner_frees_the_directory_though_its_line_stays(
+    tmp_path: Path, acquire: Acquire, start_program: Start
+) -> None:
     owner = started(start_program, tmp_path)
     owner.kill()
     owner.wait()
 
     assert str(owner.pid) in (tmp_path / "owner").read_text()
     assert OwnerLock.holder(tmp_path) is None
-    lock = OwnerLock.acquire(tmp_path, ME)
+    lock = acquire(tmp_path, ME)
     assert OwnerLock.holder(tmp_path) == ME
     lock.release()
 
 
-def test_a_program_started_by_the_owner_does_not_inherit_the_lock(tmp_path: Path, programs: Path) -> None:
-    lock = OwnerLock.acquire(tmp_path, ME)
+def test_a_program_started_by_the_owner_does_not_inherit_the_lock(
+    tmp_path: Path, acquire: Acquire, programs: Path
+) -> None:
+    lock = acquire(tmp_path, ME)
     done = subprocess.run(
         [sys.executable, programs / "list_descriptors.py"], capture_output=True, text=True, close_fds=False, check=True
     )
@@ -144,8 +149,8 @@ def test_a_look_that_shares_the_lock_does_not_count_as_an_owner(
         b'{"pid": "5", "start_ticks": 1, "boot_id": "b", "tree": "t", "console": "c", "since": 1.0}\n',
     ],
 )
-def test_a_line_that_cannot_be_read_is_an_unknown_holder(tmp_path: Path, line: bytes) -> None:
-    lock = OwnerLock.acquire(tmp_path, ME)
+def test_a_line_that_cannot_be_read_is_an_unknown_holder(tmp_path: Path, acquire: Acquire, line: bytes) -> None:
+    lock = acquire(tmp_path, ME)
     (tmp_path / "owner").write_bytes(line)
     for refused in (lambda: OwnerLock.acquire(tmp_path, ME), lambda: OwnerLock.holder(tmp_path)):
         with pytest.raises(StoreLocked, match="an unknown holder") as caught:
@@ -158,10 +163,12 @@ def test_a_line_that_cannot_be_read_is_an_unknown_holder(tmp_path: Path, line: b
 def test_no_line_makes_a_look_fail_otherwise(tmp_path_factory: pytest.TempPathFactory, line: bytes) -> None:
     state_dir = tmp_path_factory.getbasetemp() / "any-line"
     lock = OwnerLock.acquire(state_dir, ME)
-    (state_dir / "owner").write_bytes(line)
-    with pytest.raises(StoreLocked):
-        OwnerLock.holder(state_dir)
-    lock.release()
+    try:
+        (state_dir / "owner").write_bytes(line)
+        with pytest.raises(StoreLocked):
+            OwnerLock.holder(state_dir)
+    finally:
+        lock.release()
 
 
 def test_the_directory_is_made_private_and_an_open_one_is_tightened(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from treewarden.actors._child_spec import ChildSpec as ChildSpec
 from treewarden.actors._child_spec import ChildType as ChildType
 from treewarden.actors._child_spec import Intensity as Intensity
 from treewarden.actors._child_spec import Restart as Restart
+from treewarden.actors._child_spec import ShutdownTime as ShutdownTime
 from treewarden.actors._clock import Clock as Clock
 from treewarden.actors._clock import SystemClock as SystemClock
 from treewarden.actors._context import Context as Context
@@ -58,6 +59,7 @@ from treewarden.actors._exits import Shutdown as Shutdown
 from treewarden.actors._exits import Unresponsive as Unresponsive
 from treewarden.actors._exits import describe_exit as describe_exit
 from treewarden.actors._exits import is_abnormal as is_abnormal
+from treewarden.actors._ids import CHILD_ID_RULE as CHILD_ID_RULE
 from treewarden.actors._ids import ActorPath as ActorPath
 from treewarden.actors._ids import ChildId as ChildId
 from treewarden.actors._ids import Generation as Generation
@@ -96,6 +98,7 @@ from treewarden.actors.processes import ProcessSpec as ProcessSpec
 
 __all__ = [
     "BRUTAL_KILL",
+    "CHILD_ID_RULE",
     "INFINITY",
     "Actor",
     "ActorCrashed",
@@ -168,6 +171,7 @@ __all__ = [
     "RuntimeStopping",
     "ServiceMissing",
     "Shutdown",
+    "ShutdownTime",
     "SnapshotQuarantined",
     "Started",
     "StopReport",

@@ -7,6 +7,8 @@ child (OTP supervisor, "Restart Strategy"; supervision.md A.2).
 from dataclasses import dataclass
 from typing import TypeAlias, final
 
+from treewarden.actors._errors import TreewardenError
+
 __all__ = [
     "Crashed",
     "ExitReason",
@@ -78,6 +80,8 @@ def describe_exit(reason: ExitReason) -> str:
             return "normal"
         case Shutdown(detail):
             return f"shutdown ({detail})" if detail else "shutdown"
+        case Crashed(TreewardenError() as error):
+            return f"crashed: {error}"  # our own messages say what they are
         case Crashed(error):
             text = str(error).strip()
             return f"crashed: {type(error).__name__}: {text}" if text else f"crashed: {type(error).__name__}"

@@ -8,7 +8,7 @@ message about an earlier life can be told apart (supervision.md A.15).
 import re
 from typing import Final, NewType
 
-__all__ = ["ActorPath", "ChildId", "Generation", "child_path", "is_child_id", "parse_path"]
+__all__ = ["CHILD_ID_RULE", "ActorPath", "ChildId", "Generation", "child_path", "is_child_id", "parse_path"]
 
 ActorPath = NewType("ActorPath", str)
 ChildId = NewType("ChildId", str)

@@ -17,3 +17,5 @@ from ._lmdb_store import LmdbStore as LmdbStore
 from ._memory_store import MemoryStore as MemoryStore
 from ._owner import Holder as Holder
 from ._owner import OwnerLock as OwnerLock
+
+__all__: list[str]  # noqa: PYI035 - lazy_loader reads the imports above; the names stand once

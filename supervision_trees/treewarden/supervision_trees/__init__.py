@@ -4,6 +4,6 @@ The names are listed in `__init__.pyi`. Each is imported when it is first used, 
 line and small clients do not pay for the whole runtime (docs/decisions/0012).
 """
 
-import lazy_loader
+import lazy_loader  # pyright: ignore[reportMissingTypeStubs] - it ships none
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)  # pyright: ignore[reportUnknownVariableType] - as above

@@ -2,7 +2,6 @@ from ._children import Child as Child
 from ._children import ChildState as ChildState
 from ._control import Command as Command
 from ._control import CommandRefused as CommandRefused
-from ._control import Down as Down
 from ._control import EventsRead as EventsRead
 from ._control import Inspect as Inspect
 from ._control import LogRead as LogRead
@@ -11,6 +10,7 @@ from ._control import ReadLog as ReadLog
 from ._control import RestartActor as RestartActor
 from ._control import StartActor as StartActor
 from ._control import StopActor as StopActor
+from ._control import StopTree as StopTree
 from ._errors import AlreadyPresent as AlreadyPresent
 from ._errors import AlreadyStarted as AlreadyStarted
 from ._errors import InvalidSupervisor as InvalidSupervisor
@@ -23,16 +23,18 @@ from ._handle import SupervisorHandle as SupervisorHandle
 from ._inspect import ActorView as ActorView
 from ._inspect import RecordedEvent as RecordedEvent
 from ._inspect import TreeView as TreeView
-from ._machine import StopReport as StopReport
 from ._recovery import AnotherTree as AnotherTree
 from ._recovery import StateCorrupt as StateCorrupt
 from ._recovery import SweepReport as SweepReport
 from ._runtime import Runtime as Runtime
 from ._runtime import RuntimeEnd as RuntimeEnd
+from ._runtime import StopReport as StopReport
 from ._strategy import Strategy as Strategy
 from ._supervisor import Supervisor as Supervisor
 from .definitions import Complaint as Complaint
 from .definitions import DefinitionErrors as DefinitionErrors
+from .definitions import TreeDefinition as TreeDefinition
 from .definitions import load_definition as load_definition
 from .definitions import parse_definition as parse_definition
-from .definitions import TreeDefinition as TreeDefinition
+
+__all__: list[str]  # noqa: PYI035 - lazy_loader reads the imports above; the names stand once

@@ -12,7 +12,6 @@ from treewarden.actors import TreewardenError
 __all__ = [
     "Command",
     "CommandRefused",
-    "Down",
     "EventsRead",
     "Inspect",
     "LogRead",
@@ -21,6 +20,7 @@ __all__ = [
     "RestartActor",
     "StartActor",
     "StopActor",
+    "StopTree",
 ]
 
 
@@ -60,7 +60,7 @@ class RestartActor:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Down:
+class StopTree:
     """Stop the whole tree and end the runtime; answered (with None) once that has begun."""
 
 
@@ -107,4 +107,4 @@ class LogRead:
     next_offset: int
 
 
-Command: TypeAlias = Inspect | StartActor | StopActor | RestartActor | Down | ReadEvents | ReadLog
+Command: TypeAlias = Inspect | StartActor | StopActor | RestartActor | StopTree | ReadEvents | ReadLog

@@ -10,7 +10,6 @@ from treewarden.actors.processes import ProcessSystem, tail
 from treewarden.supervision_trees._control import (
     Command,
     CommandRefused,
-    Down,
     EventsRead,
     Inspect,
     LogRead,
@@ -19,6 +18,7 @@ from treewarden.supervision_trees._control import (
     RestartActor,
     StartActor,
     StopActor,
+    StopTree,
 )
 from treewarden.supervision_trees._errors import NotFound
 from treewarden.supervision_trees._inspect import ActorView, RecordedEvent, TreeView
@@ -80,7 +80,7 @@ class CommandExecution:
                 return self._show(supervisor, child)
             case RestartActor(path):
                 return self._restart(*self._locate(path))
-            case Down():
+            case StopTree():
                 self._request_stop("down")
                 return None
             case ReadEvents():

@@ -23,14 +23,16 @@ class ConsoleActor(Actor):
 
     def __init__(self, socket_path: Path, executor: CommandExecutor) -> None:
         super().__init__()
-        tell_self, log = self.context.tell_self, self.context.log
         self._server = ConsoleServer(
             socket_path,
             executor,
-            on_error=lambda error: tell_self(_ServerFailed(error)),
-            # A stranger turned away, a command that failed in its own way: told, no reason to crash.
-            on_defect=lambda error: log.warning("console", problem=str(error) or repr(error)),
+            on_error=lambda error: self.context.tell_self(_ServerFailed(error)),
+            on_defect=self._tell_of,
         )
+
+    def _tell_of(self, error: BaseException) -> None:
+        # A stranger turned away, a command that failed in its own way: no reason to crash. Any thread.
+        self.context.log.warning("console", problem=str(error) or repr(error))
 
     def on_start(self) -> None:
         """Bind the socket and serve."""

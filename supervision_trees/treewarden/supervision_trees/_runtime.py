@@ -73,7 +73,7 @@ from treewarden.supervision_trees.console import socket_path_for
 from treewarden.supervision_trees.definitions import TreeDefinition, child_spec
 from treewarden.supervision_trees.telemetry import EventHub, LogLines, Subscriber
 
-__all__ = ["Runtime", "RuntimeEnd"]
+__all__ = ["Runtime", "RuntimeEnd", "StopReport"]
 
 SYSTEM: Final = ChildId("system")  # the supervisor of the runtime's own parts
 ROOT_PARENT: Final = ActorPath("")

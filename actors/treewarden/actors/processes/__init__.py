@@ -7,6 +7,8 @@ from treewarden.actors.processes._cookies import find_bearers as find_bearers
 from treewarden.actors.processes._errors import ProcessFailed as ProcessFailed
 from treewarden.actors.processes._errors import VariableMissing as VariableMissing
 from treewarden.actors.processes._errors import describe_end as describe_end
+from treewarden.actors.processes._executable import ExecutableMissing as ExecutableMissing
+from treewarden.actors.processes._executable import ExecutableNotRunnable as ExecutableNotRunnable
 from treewarden.actors.processes._executable import resolve_executable as resolve_executable
 from treewarden.actors.processes._exit_watch import ExitWatch as ExitWatch
 from treewarden.actors.processes._exit_watch import exit_watch as exit_watch
@@ -14,6 +16,7 @@ from treewarden.actors.processes._identity import ProcessIdentity as ProcessIden
 from treewarden.actors.processes._identity import is_alive as is_alive
 from treewarden.actors.processes._identity import own_identity as own_identity
 from treewarden.actors.processes._launcher import Launcher as Launcher
+from treewarden.actors.processes._launcher import base_environment as base_environment
 from treewarden.actors.processes._log_tail import tail as tail
 from treewarden.actors.processes._managed import ManagedProcess as ManagedProcess
 from treewarden.actors.processes._managed import ProcessStatus as ProcessStatus
@@ -35,6 +38,8 @@ __all__ = [
     "Bearer",
     "Cookie",
     "EnvValue",
+    "ExecutableMissing",
+    "ExecutableNotRunnable",
     "ExitWatch",
     "Facts",
     "FromEnv",
@@ -51,6 +56,7 @@ __all__ = [
     "ProcessSystem",
     "RecordUnreadable",
     "VariableMissing",
+    "base_environment",
     "describe_end",
     "end_bearers",
     "end_session",

@@ -219,11 +219,11 @@ class ManagedProcess(Actor):
         try:
             record = replace(intent, phase=Phase.SPAWNED, identity=gated.identity)
             self._commit(record)
+            self._os.exits.watch(gated, self._on_exit)
         except BaseException:
-            gated.cancel()  # not on record, so it must not run
+            gated.cancel()  # not on record or not watched, so it must not run
             raise
         self._record, self._identity = record, gated.identity
-        self._os.exits.watch(gated, self._on_exit)
         # Only now may the command run: identity on record, exit watched.
         gated.release()
         self.context.system.events.emit(ProcessSpawned(self.context.path, incarnation, gated.identity.pid))

@@ -22,7 +22,7 @@ _LOOK_WITHIN: Final = 2.0  # seconds for one answer
 def down(*, state: StateDir = _STATE, within: Within = 60.0) -> None:
     """Stop the whole tree and end its runtime; where none runs, end what a killed one left behind."""
     from treewarden.actors import SystemClock  # noqa: PLC0415 - not for --help
-    from treewarden.supervision_trees._control import Down  # noqa: PLC0415
+    from treewarden.supervision_trees._control import StopTree  # noqa: PLC0415
     from treewarden.supervision_trees.cli._connection import open_console, state_holder  # noqa: PLC0415
     from treewarden.supervision_trees.console import ConsoleProtocolError, RuntimeNotRunning  # noqa: PLC0415
 
@@ -31,7 +31,7 @@ def down(*, state: StateDir = _STATE, within: Within = 60.0) -> None:
     holder = state_holder(state)
     try:
         with open_console(state) as console:
-            console.execute(Down(), timeout=within)
+            console.execute(StopTree(), timeout=within)
     except RuntimeNotRunning:
         _sweep(state)
         return

@@ -12,13 +12,13 @@ from typing import Final, Protocol, assert_never, cast, final
 from treewarden.actors import TreewardenError
 from treewarden.supervision_trees._control import (
     Command,
-    Down,
     Inspect,
     ReadEvents,
     ReadLog,
     RestartActor,
     StartActor,
     StopActor,
+    StopTree,
 )
 from treewarden.supervision_trees.console._fields import WireError
 from treewarden.supervision_trees.console._frames import FrameError, FrameTooLarge, decode_body, encode_frame
@@ -86,7 +86,7 @@ def _lane_of(command: Command) -> LaneName:
             return LaneName.READ
         case ReadEvents(wait=wait):
             return LaneName.WAIT if wait > 0 else LaneName.READ
-        case StartActor() | StopActor() | RestartActor() | Down():
+        case StartActor() | StopActor() | RestartActor() | StopTree():
             return LaneName.CHANGE
         case _:
             assert_never(command)

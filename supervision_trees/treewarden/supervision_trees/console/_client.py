@@ -16,7 +16,6 @@ from treewarden.actors import Clock, SystemClock
 from treewarden.supervision_trees._control import (
     Command,
     CommandRefused,
-    Down,
     EventsRead,
     Inspect,
     LogRead,
@@ -25,6 +24,7 @@ from treewarden.supervision_trees._control import (
     RestartActor,
     StartActor,
     StopActor,
+    StopTree,
 )
 from treewarden.supervision_trees._inspect import ActorView, TreeView
 from treewarden.supervision_trees.console._errors import (
@@ -91,7 +91,7 @@ class ConsoleClient:
     @overload
     def execute(self, command: ReadLog, *, timeout: float) -> LogRead: ...
     @overload
-    def execute(self, command: Down, *, timeout: float) -> None: ...
+    def execute(self, command: StopTree, *, timeout: float) -> None: ...
     def execute(self, command: Command, *, timeout: float) -> Result:
         """The result of `command`, waited for up to `timeout` seconds.
 
@@ -204,5 +204,5 @@ _RESULT_OF: Final[dict[type[Command], type[object]]] = {
     RestartActor: ActorView,
     ReadEvents: EventsRead,
     ReadLog: LogRead,
-    Down: type(None),
+    StopTree: type(None),
 }

@@ -14,7 +14,6 @@ from typing import Final, TypeAlias, assert_never, final
 
 from treewarden.supervision_trees._control import (
     Command,
-    Down,
     EventsRead,
     Inspect,
     LogRead,
@@ -23,6 +22,7 @@ from treewarden.supervision_trees._control import (
     RestartActor,
     StartActor,
     StopActor,
+    StopTree,
 )
 from treewarden.supervision_trees._inspect import ActorView, TreeView
 from treewarden.supervision_trees.console._fields import Fields, WireError
@@ -74,7 +74,7 @@ def command_to_plain(command: Command) -> dict[str, object]:
     match command:
         case Inspect():
             return {"command": "inspect"}
-        case Down():
+        case StopTree():
             return {"command": "down"}
         case StartActor(path):
             return {"command": "start", "path": path}
@@ -147,9 +147,9 @@ def _read_inspect(fields: Fields) -> Inspect:
     return Inspect()
 
 
-def _read_down(fields: Fields) -> Down:
+def _read_down(fields: Fields) -> StopTree:
     fields.only("command")
-    return Down()
+    return StopTree()
 
 
 def _read_path(fields: Fields) -> str:

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import cast
 
-from treewarden.actors import BrutalKill, ChildId
-from treewarden.actors._child_spec import ShutdownTime
+from treewarden.actors import BrutalKill, ChildId, ShutdownTime
 from treewarden.supervision_trees.definitions._durations import format_duration
 from treewarden.supervision_trees.definitions._findings import Finding, Location, place_of
 from treewarden.supervision_trees.definitions._groups import Group, groups, processes

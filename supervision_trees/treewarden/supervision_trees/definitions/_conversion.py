@@ -151,11 +151,11 @@ def _plan(process: ProcessFields, group: Group, folder: Path) -> ProcessSpec | P
 
 def _below(folder: Path, cwd: Template) -> Template:
     """An absolute directory: the same wherever the runtime is started from. A reference at its head is one."""
-    match cwd:
-        case (str(head), *rest):
-            return (str(folder / head) + ("/" if rest and head.endswith("/") else ""), *rest)
-        case _:
-            return cwd
+    head = cwd[0] if cwd else ""
+    if not isinstance(head, str):
+        return cwd
+    begin = str(folder / head) + ("/" if len(cwd) > 1 and head.endswith("/") else "")
+    return (begin, *cwd[1:])
 
 
 class _NoFacts:

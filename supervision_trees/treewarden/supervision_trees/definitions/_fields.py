@@ -10,9 +10,7 @@ from typing import Annotated, Final, cast
 from pydantic import Field, PlainValidator, ValidationError, ValidatorFunctionWrapHandler, WithJsonSchema, WrapValidator
 from pydantic_core import PydanticCustomError
 
-from treewarden.actors import BRUTAL_KILL, INFINITY, ChildId, FromEnv, Restart, is_child_id
-from treewarden.actors._child_spec import ShutdownTime
-from treewarden.actors._ids import CHILD_ID_RULE
+from treewarden.actors import BRUTAL_KILL, CHILD_ID_RULE, INFINITY, ChildId, FromEnv, Restart, ShutdownTime, is_child_id
 from treewarden.actors.processes import EnvValue
 from treewarden.supervision_trees.definitions._document import WrittenFloat, WrittenInt
 from treewarden.supervision_trees.definitions._durations import DURATION_PATTERN, DURATION_RULE, parse_duration

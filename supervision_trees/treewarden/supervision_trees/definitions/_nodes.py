@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, final
 
-from treewarden.actors import ActorPath, Backoff, ChildId, Intensity, ProcessSpec, Restart, child_path
-from treewarden.actors._child_spec import ShutdownTime
+from treewarden.actors import ActorPath, Backoff, ChildId, Intensity, ProcessSpec, Restart, ShutdownTime, child_path
 from treewarden.supervision_trees.definitions._frozen import Argument
 from treewarden.supervision_trees.definitions._process_template import ProcessTemplate
 
 if TYPE_CHECKING:
-    from treewarden.actors._actor import Actor
+    from treewarden.actors import Actor
 
 __all__ = ["ActorNode", "Node", "ProcessNode", "SupervisorNode", "TreeDefinition"]
 

@@ -23,8 +23,7 @@ from pydantic import (
     WrapValidator,
 )
 
-from treewarden.actors import ChildId
-from treewarden.actors._ids import CHILD_ID_RULE
+from treewarden.actors import CHILD_ID_RULE, ChildId
 from treewarden.actors.processes import EnvValue
 from treewarden.supervision_trees.definitions._durations import DURATION_RULE
 from treewarden.supervision_trees.definitions._fields import (

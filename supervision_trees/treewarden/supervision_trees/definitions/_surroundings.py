@@ -11,9 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from treewarden.actors import FromEnv
-from treewarden.actors.processes import resolve_executable
-from treewarden.actors.processes._executable import ExecutableMissing, ExecutableNotRunnable
-from treewarden.actors.processes._launcher import base_environment
+from treewarden.actors.processes import ExecutableMissing, ExecutableNotRunnable, base_environment, resolve_executable
 from treewarden.supervision_trees.definitions._classes import ClassUnusable, argument_mistake, import_actor
 from treewarden.supervision_trees.definitions._findings import Finding, Location
 from treewarden.supervision_trees.definitions._groups import groups, processes

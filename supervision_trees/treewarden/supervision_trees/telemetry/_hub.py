@@ -1,11 +1,12 @@
 """The event hub: numbers events, remembers the newest, and hands them to sinks on a thread of its own.
 
-`emit` only puts the event on a queue, so no actor waits for a slow terminal. A sink that raises is
-dropped, with one line on stderr; the others and the actors never notice.
+`emit` only notes the event, so no actor waits for a slow terminal. Memory is bounded: a sink that
+falls behind by more than is remembered misses the oldest, and a line on stderr says how
+many. A sink that raises is dropped, with one line on stderr; the others and the actors never
+notice.
 """
 
 import itertools
-import queue
 import sys
 import threading
 import traceback
@@ -29,14 +30,14 @@ class EventHub:
 
     def __init__(self, clock: Clock, *, remembered: int = REMEMBERED) -> None:
         self._clock = clock
-        self._queue: queue.SimpleQueue[RecordedEvent | None] = queue.SimpleQueue()
-        # Guards _recent, _last and _subscribers; notified on each new event and at the end. Also
-        # held while an event is numbered and queued, so that sequence and queue order agree.
+        # Guards all below; notified on each new event and at the end. An event is numbered and
+        # remembered under it, so that memory is in the order of the numbers.
         self._news = threading.Condition()
         self._recent: deque[RecordedEvent] = deque(maxlen=remembered)
         self._sequence = itertools.count(1)
         self._last = 0
-        self._subscribers: list[Subscriber] = []
+        self._delivered = 0  # up to here the subscribers have been served
+        self._subscribers: dict[Subscriber, int] = {}  # each with the last event before it came
         self._closed = False
         self._thread = threading.Thread(target=self._serve, name="treewarden-events", daemon=True)
         self._thread.start()
@@ -47,13 +48,12 @@ class EventHub:
             recorded = RecordedEvent(next(self._sequence), self._clock.wall(), event)
             self._recent.append(recorded)
             self._last = recorded.sequence
-            self._queue.put(recorded)
             self._news.notify_all()
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Call `subscriber` with each event from now on, in order, on the hub's thread."""
         with self._news:
-            self._subscribers.append(subscriber)
+            self._subscribers[subscriber] = self._last
 
     def since(self, sequence: int, *, limit: int, wait: float) -> tuple[tuple[RecordedEvent, ...], int]:
         """Events after `sequence`, the newest `limit` of them, and how many after it are forgotten or cut.
@@ -72,18 +72,31 @@ class EventHub:
         with self._news:
             self._closed = True
             self._news.notify_all()
-        self._queue.put(None)
         if self._thread is not threading.current_thread():
             self._thread.join()
 
     def _serve(self) -> None:
-        while (recorded := self._queue.get()) is not None:
-            for subscriber in tuple(self._subscribers):
-                try:
-                    subscriber(recorded)
-                except Exception:  # noqa: BLE001 - sink boundary: a failing sink is dropped, never the runtime
-                    with self._news:
-                        self._subscribers.remove(subscriber)
-                    sys.stderr.write(
-                        f"treewarden: an event subscriber failed and was dropped:\n{traceback.format_exc()}"
-                    )
+        while True:
+            with self._news:
+                self._news.wait_for(lambda: self._last > self._delivered or self._closed)
+                if self._last == self._delivered:
+                    return
+                batch = tuple(itertools.islice(reversed(self._recent), self._last - self._delivered))[::-1]
+                missed = self._last - self._delivered - len(batch)
+                self._delivered = self._last
+                subscribers = tuple(self._subscribers.items())
+            if missed and subscribers:
+                sys.stderr.write(f"treewarden: event subscribers are too slow and missed {missed} events\n")
+            for recorded in batch:
+                self._pass_on(recorded, subscribers)
+
+    def _pass_on(self, recorded: RecordedEvent, subscribers: tuple[tuple[Subscriber, int], ...]) -> None:
+        for subscriber, since in subscribers:
+            if recorded.sequence <= since or subscriber not in self._subscribers:
+                continue
+            try:
+                subscriber(recorded)
+            except Exception:  # noqa: BLE001 - sink boundary: a failing sink is dropped, never the runtime
+                with self._news:
+                    del self._subscribers[subscriber]
+                sys.stderr.write(f"treewarden: an event subscriber failed and was dropped:\n{traceback.format_exc()}")

@@ -1,0 +1,91 @@
+"""An event hub on a manual clock, closed however the test ends, and one sample of every event."""
+
+import threading
+import typing
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from treewarden.actors import Crashed, Event, Normal, Shutdown
+from treewarden.actors.testing import ManualClock
+from treewarden.supervision_trees.telemetry import EventHub
+
+PATIENCE = 10.0  # seconds; reached only by a test that fails
+
+EVENT_CLASSES: tuple[type[Event], ...] = typing.get_args(Event)
+
+# One sensible value for each field name; a field that is not here fails the tests until it is.
+VALUES: dict[str, Any] = {
+    "abandoned": ("/dev/stuck",),
+    "after": 5.0,
+    "allowed": 3,
+    "child": "api",
+    "code": 3,
+    "consequence": "it is the root: the runtime ends",
+    "delay": 0.25,
+    "generation": 2,
+    "in_a_row": 3,
+    "incarnation": 7,
+    "message": "Increment",
+    "needs": ("db", "cache"),
+    "orphaned_pids": (4711,),
+    "path": "/dev/api",
+    "pid": 4712,
+    "purpose": "ready",
+    "reason": Crashed(ValueError("no such port")),
+    "restarts": 4,
+    "root": "/dev",
+    "signal": None,
+    "stopped": 12,
+    "survivors": (4713, 4714),
+    "used": 1,
+    "why": "because",
+    "within": 5.0,
+}
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def hub(clock: ManualClock) -> Iterator[EventHub]:
+    hub = EventHub(clock, remembered=3)
+    yield hub
+    hub.close()
+
+
+@pytest.fixture
+def wait_set() -> Callable[[threading.Event], None]:
+    """Wait for a flag that another thread sets; fail after `PATIENCE` seconds."""
+
+    def wait(flag: threading.Event) -> None:
+        assert flag.wait(PATIENCE), f"not set within {PATIENCE} s"
+
+    return wait
+
+
+@pytest.fixture(params=EVENT_CLASSES, ids=lambda found: found.__name__)
+def event_class(request: pytest.FixtureRequest) -> type[Event]:
+    found: type[Event] = request.param
+    return found
+
+
+@pytest.fixture
+def sample() -> Callable[..., Event]:
+    """Make an event of a class, each field with its sample value unless it is given."""
+
+    def make(event_class: type[Event], **given: Any) -> Event:
+        values: dict[str, Any] = {field.name: VALUES[field.name] for field in fields(event_class)}
+        return event_class(**{**values, **given})
+
+    return make
+
+
+@pytest.fixture(params=[Normal(), Shutdown("terminated by a call")], ids=["normal", "shutdown"])
+def orderly(request: pytest.FixtureRequest) -> Normal | Shutdown:
+    found: Normal | Shutdown = request.param
+    return found

@@ -1,0 +1,53 @@
+"""The examples do what they say. `make examples` runs all of them; demo.py, the longest, only there."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from treewarden.supervision_trees import load_definition
+
+EXAMPLES: Final = Path(__file__).parents[1] / "examples"
+DEFINITIONS: Final = sorted(path.name for path in EXAMPLES.glob("*.yaml"))
+SCRIPTS: Final = sorted(path.name for path in EXAMPLES.glob("*.py") if path.name != "demo.py")
+
+
+def test_there_are_examples_of_both_kinds_and_the_demo() -> None:
+    """Without this the tests below might have nothing to run."""
+    assert DEFINITIONS
+    assert SCRIPTS
+    assert (EXAMPLES / "demo.py").is_file()
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_a_definition_is_accepted(name: str) -> None:
+    definition = load_definition(EXAMPLES / name)
+
+    assert definition.root.children
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_runs_to_its_end_with_warnings_as_errors(name: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", str(EXAMPLES / name)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+def test_the_counter_says_what_its_comments_promise(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "counter.py")], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+
+    assert done.stdout.splitlines() == ["3 + 4 = 7", "it ended: Crashed", "fresh, + 4 = 7"]
