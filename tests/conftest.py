@@ -78,8 +78,8 @@ def _is_ours(process: psutil.Process) -> bool:
         environment = process.environ()
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
-    run = environment.get(RUN_VARIABLE, os.environ[RUN_VARIABLE])
-    return COOKIE in environment and run == os.environ[RUN_VARIABLE]
+    # Without this run's mark it belongs to somebody's own tree, or to another run: not ours to judge.
+    return COOKIE in environment and environment.get(RUN_VARIABLE) == os.environ[RUN_VARIABLE]
 
 
 def _sockets() -> Iterator[str]:

@@ -113,6 +113,30 @@ def test_work_queued_behind_workers_that_are_stuck_without_a_word_is_run(
     assert dispatcher.threads() > 5
 
 
+def test_work_queued_just_when_the_watcher_goes_to_sleep_is_seen(gate: threading.Event) -> None:
+    """Whoever queued it saw the watcher awake; the watcher had looked for the last time."""
+    dispatcher, inside, ran = ThreadDispatcher(), threading.Semaphore(0), threading.Event()
+    for _ in range(module.BASE_WORKERS):
+        dispatcher.schedule(stuck_job(inside, gate))
+    for _ in range(module.BASE_WORKERS):
+        assert inside.acquire(timeout=PATIENCE)
+    watch, looks = dispatcher._watch_until_calm, list[int]()
+
+    def last_look() -> None:
+        looks.append(1)
+        if len(looks) == 1:
+            dispatcher._queue.put(Job(ran.set))
+        else:
+            watch()
+
+    dispatcher._watch_until_calm = last_look  # type: ignore[method-assign]  # the interleaving is the test
+    dispatcher._wake_watcher.set()
+
+    assert ran.wait(timeout=PATIENCE)
+    gate.set()
+    assert 0 == dispatcher.close(within=PATIENCE)
+
+
 def test_a_worker_that_announces_its_wait_is_replaced_at_once() -> None:
     """Without the watcher's help: it is put to sleep for good."""
     dispatcher = ThreadDispatcher(base=1)

@@ -1,6 +1,7 @@
 """An actor that was given up on can do nothing more, and nobody waits for it (supervision.md A.7, A.15)."""
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -136,11 +137,13 @@ def test_a_failure_of_a_zombie_is_shown_though_it_is_no_exit_reason(steps: "Step
         zombie.context.incarnation().abandon(LOST)
         raise ValueError("too late to matter")
 
-    ref, _ = steps.script()
+    reasons: list[object] = []
+    ref, _ = steps.script(stop=lambda zombie: reasons.extend(zombie.reasons))
     ref.tell(fails)
     steps.settle()
 
     assert [LOST] == [exited.reason for exited in steps.exits()]
+    assert [LOST] == reasons
     assert ["ValueError('too late to matter')"] == [line.values["error"] for line in steps.lines]
     assert "in fails" in str(steps.lines[0].values["traceback"])
 
@@ -196,14 +199,34 @@ def test_a_message_that_slips_in_behind_the_end_of_a_stuck_actor_is_answered_too
     ref, _ = stuck
     inner = ref.incarnation()
 
-    class Late(list[bool]):
-        def pop(self, index: Any = -1) -> bool:
-            inner._token = token
+    class Late(deque[object]):
+        def append(self, item: object) -> None:
             inner.abandon(LOST)
-            raise IndexError  # as `pop` does while a worker is inside
+            super().append(item)
 
-    token, inner._token = inner._token, Late()
+    inner._user_lane = Late(inner._user_lane)
     future = ref.ask("slips in", block=False)
 
     with pytest.raises(ActorDead):
         future.get(timeout=0)
+
+
+def test_an_ask_that_was_just_being_taken_in_hand_is_answered_when_its_actor_is_given_up_on(steps: "Steps") -> None:
+    """It was in the mailbox no more and in hand not yet, so whoever gave up on the actor could not see it."""
+    ref, _ = steps.script()
+    steps.settle()
+    inner = ref.incarnation()
+
+    class Between(deque[object]):
+        def popleft(self) -> object:
+            item = super().popleft()
+            inner.abandon(LOST)
+            return item
+
+    inner._user_lane = Between()
+    future = ref.ask("echo", block=False)
+    steps.settle()
+
+    with pytest.raises(ActorDead):
+        future.get(timeout=0)
+    assert ["Reply"] == [event.message for event in steps.events.of(MessageFenced)]

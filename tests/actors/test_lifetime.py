@@ -14,6 +14,8 @@ from treewarden.actors._incarnation import Incarnation
 if TYPE_CHECKING:
     from .conftest import Steps, Threads, World
 
+Wait = Callable[[Callable[[], bool], str], None]
+
 ENDS: dict[str, Callable[[ActorRef[Any]], object]] = {
     "stop": lambda ref: ref.request_stop(),
     "kill": lambda ref: ref.kill(),
@@ -45,6 +47,12 @@ def living(kind: type[object]) -> int:
     return sum(issubclass(type(found), kind) for found in gc.get_objects())
 
 
+def freed(*found: Callable[[], object]) -> bool:
+    """Whether every weak reference of `found` is dead."""
+    gc.collect()
+    return all(reference() is None for reference in found)
+
+
 def test_an_actor_that_nobody_but_its_ref_holds_lives(steps: "Steps") -> None:
     """pykka's refs hold their actor weakly, since its thread holds it; ours has no thread of its own."""
     ref = steps.spawn(Weighty)
@@ -74,7 +82,7 @@ def test_an_actor_with_messages_lives_without_its_ref(threads: "Threads") -> Non
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_an_ended_actor_is_freed_though_its_exit_is_remembered(world: "World", end: str) -> None:
+def test_an_ended_actor_is_freed_though_its_exit_is_remembered(world: "World", end: str, wait_for: Wait) -> None:
     """A supervisor keeps the last reasons, with the exceptions in them; these must not keep the actor."""
     ref = world.spawn(Weighty)
     world.settle()
@@ -83,10 +91,8 @@ def test_an_ended_actor_is_freed_though_its_exit_is_remembered(world: "World", e
     actor, incarnation = weakref.ref(_actor(ref)), weakref.ref(ref)
     world.refs.clear()
     del ref
-    gc.collect()
 
-    assert actor() is None
-    assert incarnation() is None
+    wait_for(lambda: freed(actor, incarnation), "the worker left and all was freed")
     assert 1 == len(world.exits())
     if "crash" in end:
         reason = world.exits()[0].reason
@@ -131,7 +137,7 @@ def test_the_arguments_of_an_actor_are_let_go_of_once_it_has_begun(steps: "Steps
     assert ref.incarnation()._make is None
 
 
-def test_an_idle_worker_and_an_idle_timer_thread_keep_nobody_alive(threads: "Threads") -> None:
+def test_an_idle_worker_and_an_idle_timer_thread_keep_nobody_alive(threads: "Threads", wait_for: Wait) -> None:
     """Their last job must not stay in a local variable while they wait for the next."""
     ref = threads.spawn(Weighty)
     ref.tell(doing(lambda actor: actor.context.send_after(0.0, doing(lambda actor: actor.context.exit()))))
@@ -140,13 +146,15 @@ def test_an_idle_worker_and_an_idle_timer_thread_keep_nobody_alive(threads: "Thr
     actor = weakref.ref(_actor(ref))
     threads.refs.clear()
     del ref
-    gc.collect()
 
-    assert actor() is None
+    wait_for(lambda: freed(actor), "both threads let go of it")
 
 
-def test_ten_thousand_lives_leave_nothing(threads: "Threads") -> None:
-    before = living(Incarnation), living(Weighty), living(Reply)
+def test_ten_thousand_lives_leave_nothing(threads: "Threads", wait_for: Wait) -> None:
+    def alive() -> tuple[int, ...]:
+        return living(Incarnation), living(Weighty), living(Reply)
+
+    before = alive()
     ref = threads.spawn(Weighty)
     for number in range(9_999):
         ref.request_stop()
@@ -162,7 +170,10 @@ def test_ten_thousand_lives_leave_nothing(threads: "Threads") -> None:
     threads.refs.clear()
     del ref
 
-    assert before == (living(Incarnation), living(Weighty), living(Reply))
+    wait_for(
+        lambda: all(now <= then for now, then in zip(alive(), before, strict=True)),
+        "the last worker let go of the last actor",
+    )
     assert 0 == len(threads.timers._heap)
 
 

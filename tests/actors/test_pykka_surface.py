@@ -1,15 +1,16 @@
 """What users of pykka know goes on working on supervised actors, and what must not is refused."""
 
 import inspect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pykka
 import pytest
+from pykka import messages
 
-from treewarden.actors import Actor, ActorDead, ActorRef, ExitReason, Normal
+from treewarden.actors import Actor, ActorDead, ActorRef, ExitReason, Normal, Reply
 
 if TYPE_CHECKING:
-    from .conftest import Threads
+    from .conftest import Steps, Threads
 
 
 class Counter(Actor):
@@ -88,6 +89,20 @@ def test_stop_returns_when_the_actor_has_stopped(threads: "Threads") -> None:
     future = ref.stop(block=False)
     assert isinstance(future, pykka.Future)
     assert future.get(timeout=5) is False
+
+
+def test_stop_is_not_answered_before_on_stop_has_run(steps: "Steps") -> None:
+    """pykka's ref.stop() sends this message and waits for its answer."""
+    seen: list[bool] = []
+    replies: list[Reply[Any]] = []
+    ref, _ = steps.script(stop=lambda actor: seen.append(replies[0].is_set()))
+    future = ref.ask(messages._ActorStop(), block=False)
+    assert isinstance(future, Reply)
+    replies.append(future)
+    steps.settle()
+
+    assert [False] == seen
+    assert future.get(timeout=0) is None
 
 
 def test_an_actor_may_stop_itself(threads: "Threads") -> None:

@@ -14,6 +14,7 @@ from treewarden.actors import ActorDead, Reply
 if TYPE_CHECKING:
     from .conftest import Scripted, Threads
 
+Wait = Callable[[Callable[[], bool], str], None]
 PATIENCE = 10.0
 
 
@@ -118,9 +119,14 @@ def test_a_waiter_that_gives_up_leaves_nothing_behind(timeout: float) -> None:
     assert "after all" == reply.get(timeout=timeout)
 
 
-def test_an_endless_timeout_is_a_timeout_like_any_other() -> None:
+def test_an_endless_timeout_is_a_timeout_like_any_other(wait_for: Wait) -> None:
     reply: Reply[str] = Reply()
-    setter = threading.Thread(target=reply.set, args=("in the end",))
+
+    def set_late() -> None:
+        wait_for(lambda: bool(reply._waiters), "somebody waits")
+        reply.set("in the end")
+
+    setter = threading.Thread(target=set_late)
     setter.start()
 
     assert "in the end" == reply.get(timeout=float("inf"))

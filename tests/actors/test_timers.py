@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from treewarden.actors import SystemClock, Timer, Timers, TimerThread
+from treewarden.actors import Normal, SystemClock, Timer, Timers, TimerThread
 from treewarden.actors._timers import COMPACT_ABOVE
 from treewarden.actors.testing import ManualClock
 
@@ -334,6 +334,25 @@ def test_an_end_that_races_its_own_timers_is_still_an_end(threads: "Threads") ->
 
     assert [] == threads.lines
     assert 100 == len(threads.exits())
+
+
+def test_a_timer_that_runs_just_when_its_actor_cancels_it_does_not_spoil_the_end(steps: "Steps") -> None:
+    """There was one to cancel, and then the timer thread had taken it away."""
+
+    class Vanishing(set[Timer]):
+        def pop(self) -> Timer:
+            self.clear()
+            return super().pop()
+
+    ref, journal = steps.script(start=lambda actor: actor.context.send_after(1.0, "x"))
+    steps.settle()
+    inner = ref.incarnation()
+    inner._timers = Vanishing(inner._timers)
+    ref.request_stop()
+    steps.settle()
+
+    assert "init start stop" == " ".join(journal)
+    assert [Normal()] == [exited.reason for exited in steps.exits()]
 
 
 @pytest.mark.parametrize("period", [0.0, -1.0, float("nan")])

@@ -486,7 +486,7 @@ class Tree(World):
     """The real supervisor; nothing moves unless the test says so."""
 
     def __init__(self) -> None:
-        self.clock, self.dispatcher = ManualClock(), StepDispatcher()
+        self.clock, self.dispatcher, self.registry = ManualClock(), StepDispatcher(), Registry()
         sink, warned = Sink(), list[str]()
         super().__init__(
             ActorSystem(
@@ -494,7 +494,7 @@ class Tree(World):
                 dispatcher=self.dispatcher,
                 timers=self.clock,
                 events=sink,
-                directory=Registry(),
+                directory=self.registry,
                 log=lambda path: Silent(warned),
                 random=random.Random(1),
             ),
@@ -553,6 +553,7 @@ def tree() -> Iterator[Tree]:
     made.settle()
     assert not any(ref.is_alive() for ref in made.refs)
     assert made.dispatcher.run_until_idle() == 0
+    assert made.registry._refs == {}  # nobody looks there for the dead, but they would pile up
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ checked by `Bench` itself (one incarnation per id, the next generation each time
 call, nothing after the end).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -290,12 +290,13 @@ def at_start(slot: Slot) -> str:
 
 
 @st.composite
-def specs(draw: st.DrawFn, name: ChildId) -> ChildSpec:
+def specs(draw: st.DrawFn, name: ChildId, siblings: Sequence[ChildId] = NAMES) -> ChildSpec:
+    others = [other for other in siblings if other != name] or [other for other in NAMES if other != name]
     return ChildSpec.of(
         Actor,
         id=name,
         restart=draw(st.sampled_from([*Restart, Restart.PERMANENT])),
-        needs=tuple(draw(st.lists(st.sampled_from([other for other in NAMES if other != name]), max_size=2))),
+        needs=tuple(draw(st.lists(st.sampled_from(others), max_size=2))),
         backoff=draw(st.sampled_from([None, None, BACKOFF])),
         intensity=draw(st.sampled_from([None, None, OWN_LIMIT])),
         shutdown=draw(st.sampled_from(SHUTDOWNS)),
@@ -382,7 +383,8 @@ class Supervision(RuleBasedStateMachine):
 
     @rule(data=st.data(), name=st.sampled_from(NAMES))
     def start_child(self, data: st.DataObject, name: ChildId) -> None:
-        self.call(StartChild(data.draw(specs(name))))
+        known = [slot.spec.id for slot in self.reference.slots]
+        self.call(StartChild(data.draw(specs(name, data.draw(st.sampled_from([known, known, NAMES]))))))
 
     @rule(name=st.sampled_from(NAMES), verb=st.sampled_from([TerminateChild, RestartChild, RestartChild, DeleteChild]))
     def call_for_a_child(self, name: ChildId, verb: Callable[[ChildId], Call]) -> None:

@@ -281,6 +281,22 @@ def test_time_spent_in_a_failing_start_is_not_uptime(bench: "MakeBench") -> None
     assert [1.0, 2.0] == [event.delay for event in world.of(ChildRestarting)]
 
 
+def test_a_restart_by_hand_begins_the_delays_anew(bench: "MakeBench") -> None:
+    """A.5, A.10: what an operator started counts as mended."""
+    backoff = Backoff(initial=1.0, max=8.0, factor=2.0, jitter=0.0)
+    world = bench(a("x", backoff=backoff), intensity=Intensity(100, within=1.0)).boot_all()
+    for _ in range(3):
+        world.crashes("x")
+        world.advance(8.0)
+    world.call(TerminateChild(X))
+    world.stop_all()
+    world.call(RestartChild(X))
+    world.started("x")
+    world.crashes("x")
+
+    assert [1.0, 2.0, 4.0, 1.0] == [event.delay for event in world.of(ChildRestarting)]
+
+
 def test_chance_spreads_the_delays(bench: "MakeBench") -> None:
     """A.5 `jitter`: asked for at each restart."""
     chances = iter([0.0, 1.0])
@@ -355,6 +371,20 @@ def test_a_new_child_is_not_hit_by_the_timers_and_notices_of_a_forgotten_one_of_
     assert world.state("x") is ChildState.STOPPING
     assert [] == world.of(ChildAbandoned)
     assert {"Started", "Exited"} == {event.message for event in world.of(MessageFenced)}
+
+
+def test_generations_go_on_from_the_highest_forgotten_one_not_from_the_last(bench: "MakeBench") -> None:
+    """A.15: whoever is forgotten in between."""
+    world = bench(a("x"), a("y")).boot_all()
+    for _ in range(2):
+        world.crashes("x")
+    for name in (X, Y):
+        world.call(TerminateChild(name))
+        world.stop_all()
+        world.ask(DeleteChild(name))
+    world.call(StartChild(a("x")))
+
+    assert Generation(4) == world.live[X]
 
 
 def test_timers_of_a_forgotten_child_say_nothing(bench: "MakeBench") -> None:

@@ -423,6 +423,21 @@ def test_a_needed_sibling_that_was_forgotten_and_came_back_wakes_those_that_wait
     assert ChildId("y") in world.live
 
 
+def test_a_forgotten_child_is_not_looked_for_when_what_it_needed_is_ready_again(bench: "MakeBench") -> None:
+    """A.6: nor does its successor inherit its needs."""
+    world = bench(a("x"), a("y", "x", restart=Restart.TEMPORARY), a("z", "x")).boot_all()
+    world.ends("y")
+    world.crashes("x")
+    world.started("x")
+    world.call(StartChild(a("y")))
+    world.started("y")
+    world.crashes("x")
+    world.crashes("y")
+
+    assert world.state("y") is ChildState.RESTARTING
+    assert ["x", "z", "y"] == list(world.machine.children)
+
+
 def test_a_forgotten_sibling_cannot_come_back_needing_those_that_need_it(bench: "MakeBench") -> None:
     """A.6: cycles are refused, also those that only a call could close."""
     world = bench(a("x"), a("y", "x"), a("z", "y")).boot_all()

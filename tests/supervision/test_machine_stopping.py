@@ -195,6 +195,16 @@ def test_a_shutdown_during_the_boot_stops_what_runs_and_starts_nothing_more(benc
     assert Normal() == world.ended
 
 
+def test_a_child_whose_turn_never_came_can_be_deleted_while_the_supervisor_ends(bench: "MakeBench") -> None:
+    """A.10: nothing is next to start any more."""
+    world = bench(a("x"), a("y")).boot()
+    world.shut_down()
+    assert world.ask(DeleteChild(ChildId("y"))) is None
+    world.stop_all()
+
+    assert Normal() == world.ended
+
+
 def test_a_start_that_succeeds_while_later_siblings_stop_is_stopped_in_its_turn(bench: "MakeBench") -> None:
     """A.7: nothing is left running."""
     world = bench(a("x"), a("y")).boot_all()

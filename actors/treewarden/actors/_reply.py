@@ -134,8 +134,10 @@ class Reply(pykka.Future[T]):
             return False
         self._outcome = outcome
         while self._waiters:
-            with contextlib.suppress(IndexError):  # the last one has just given up
+            try:
                 self._waiters.popleft().release()
+            except IndexError:  # the last one has just given up
+                break
         self._run_callbacks()
         return True
 

@@ -40,12 +40,13 @@ class Child:
     state: ChildState = ChildState.STOPPED
     generation: Generation = NOT_STARTED  # of the current or last incarnation; the first has the next
     live: bool = False
+    started: bool = False  # whether the current or last incarnation had, be it told to stop since
     ready: bool = False
     attempts: int = 0  # incarnations since it was added
     restarts: int = 0  # automatic ones since the runtime started
     failures: int = 0  # in a row, for the backoff
     window: RestartWindow | None = None  # its own, if its spec has an intensity
-    started_at: float | None = None  # when the current or last incarnation had started; None: it has not
+    started_at: float | None = None  # when the current or last incarnation had started, or was asked to
     retry_at: float | None = None
     last_exit: ExitReason | None = None
 

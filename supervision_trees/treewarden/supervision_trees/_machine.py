@@ -242,8 +242,9 @@ class SupervisorMachine:
                 generation=generation,
                 attempts=child.attempts + 1,
                 live=True,
+                started=False,
                 ready=False,
-                started_at=None,
+                started_at=now,
                 retry_at=None,
             )
         )
@@ -268,7 +269,7 @@ class SupervisorMachine:
 
     def _started(self, child: Child, *, ready: bool, now: float) -> None:
         self._cancel(StartOverdue(child.id, child.generation))
-        child = self._children.put(replace(child, started_at=now))
+        child = self._children.put(replace(child, started=True, started_at=now))
         if child.state is ChildState.STOPPING:
             return  # told to stop while it started; its end is on the way
         child = self._children.put(replace(child, state=ChildState.RUNNING))
@@ -427,7 +428,7 @@ class SupervisorMachine:
                     self._begin_attempt(child, now)
             case StartOverdue():
                 # Also when it was told to stop meanwhile: a start that hangs hears of that no sooner.
-                if child.live and child.started_at is None:
+                if child.live and not child.started:
                     self._effects.append(Abandon(child.id, child.generation, child.spec.start_timeout))
             case StopOverdue():
                 if child.live and child.state is ChildState.STOPPING:
