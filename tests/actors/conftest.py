@@ -29,7 +29,7 @@ from treewarden.actors import (
     TimerThread,
     spawn,
 )
-from treewarden.actors._incarnation import Status
+from treewarden.actors._status import Status
 from treewarden.actors.testing import ManualClock, StepDispatcher
 
 PATIENCE = 10.0  # seconds; reached only by a test that fails

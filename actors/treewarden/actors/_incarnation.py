@@ -20,13 +20,12 @@ Not promised: fencing of threads that the actor itself started, or anything with
 """
 
 import contextlib
-import enum
 import threading
-import traceback as tb
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, cast, final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, final
 
+from treewarden.actors._crash import as_crash
 from treewarden.actors._dispatcher import report_unhandled
 from treewarden.actors._errors import ActorCrashed, ActorDead, Fenced, Ignore, Rejected
 from treewarden.actors._events import DeadLetter, MessageFenced
@@ -34,6 +33,7 @@ from treewarden.actors._exits import Crashed, ExitReason, Killed, Normal, descri
 from treewarden.actors._ids import ActorPath, Generation
 from treewarden.actors._messages import ChildNotice, Declined, Exited, Kill, Ready, Started, Stop, StopReport
 from treewarden.actors._reply import Reply
+from treewarden.actors._status import Status, may_become
 
 if TYPE_CHECKING:
     from treewarden.actors._actor import Actor
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from treewarden.actors._system import ActorSystem
     from treewarden.actors._timers import Timer
 
-__all__ = ["Ask", "Incarnation", "Status", "running_incarnation"]
+__all__ = ["Ask", "Incarnation", "running_incarnation"]
 
 BATCH: Final = 64  # messages one turn on a worker may handle
 
@@ -52,26 +52,6 @@ def running_incarnation() -> "Incarnation | None":
     """The incarnation whose code the calling thread is in, if any."""
     found: Incarnation | None = getattr(_thread, "incarnation", None)
     return found
-
-
-@final
-class Status(enum.Enum):
-    """Where an incarnation is in its life."""
-
-    NEW = "new"  # no code of it has run
-    STARTING = "starting"  # in __init__ or on_start
-    RUNNING = "running"  # takes messages
-    STOPPING = "stopping"  # in on_stop
-    STOPPED = "stopped"  # never runs again
-
-
-_NEXT: Final[Mapping[Status, frozenset[Status]]] = {
-    Status.NEW: frozenset({Status.STARTING, Status.STOPPED}),  # stopped before it began
-    Status.STARTING: frozenset({Status.RUNNING, Status.STOPPING, Status.STOPPED}),  # failed or declined
-    Status.RUNNING: frozenset({Status.STOPPING, Status.STOPPED}),  # killed: no on_stop
-    Status.STOPPING: frozenset({Status.STOPPED}),
-    Status.STOPPED: frozenset(),  # a restart is a new incarnation, not a transition
-}
 
 
 @final
@@ -594,32 +574,10 @@ class Incarnation:
                 self._timers.pop().cancel()
 
     def _become(self, status: Status) -> None:
-        if status not in _NEXT[self.status]:
+        if not may_become(self.status, status):
             raise AssertionError(f"{self.path}: {self.status} cannot become {status}")
         self.status = status
 
     def _crashed(self, error: BaseException) -> Crashed:
-        """`error` as a reason, kept as text.
-
-        Its frames are let go: through them every record of a crash would keep the dead actor and all
-        its state. The asker reads where it happened in a note (PEP 678).
-        """
-        crash = Crashed(error, "".join(tb.format_exception(error)))
-        notes: list[str] = getattr(error, "__notes__", [])
-        if self._in_hand is not None and not any(note.startswith("Raised in ") for note in notes):
-            error.add_note(f"Raised in {self.path} (generation {self.generation}):\n{crash.traceback}")
-        _let_go_of_frames(error)
-        return crash
-
-
-def _let_go_of_frames(error: BaseException) -> None:
-    seen: set[int] = set()
-    chain: list[BaseException | None] = [error]
-    while chain:
-        link = chain.pop()
-        if link is not None and id(link) not in seen:
-            seen.add(id(link))
-            link.__traceback__ = None
-            chain += (link.__cause__, link.__context__)
-            if isinstance(link, BaseExceptionGroup):
-                chain += cast("BaseExceptionGroup[BaseException]", link).exceptions
+        asked = self._in_hand is not None
+        return as_crash(error, where=f"{self.path} (generation {self.generation})" if asked else None)

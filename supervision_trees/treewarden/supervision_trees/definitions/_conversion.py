@@ -155,7 +155,7 @@ def _below(folder: Path, cwd: Template) -> Template:
     if not isinstance(head, str):
         return cwd
     begin = str(folder / head) + ("/" if len(cwd) > 1 and head.endswith("/") else "")
-    return (begin, *cwd[1:])
+    return Template((begin, *cwd[1:]))
 
 
 class _NoFacts:
