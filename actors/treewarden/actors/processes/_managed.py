@@ -51,7 +51,7 @@ from treewarden.actors.processes._lifecycle import (
 )
 from treewarden.actors.processes._log_tail import tail
 from treewarden.actors.processes._record import Phase, ProcessRecord, ProcessRecords, fingerprint
-from treewarden.actors.processes._session import end_session, kill_now
+from treewarden.actors.processes._session import EndReport, end_session, kill_now
 from treewarden.actors.processes._spec import Facts, FromEnv, ProcessPlan
 
 __all__ = ["ManagedProcess", "ProcessStatus", "ProcessSystem"]
@@ -139,6 +139,15 @@ class ManagedProcess(Actor):
 
     def on_start(self) -> None:
         """Adopt the process on record, or spawn one."""
+        try:
+            self._begin()
+        except BaseException:
+            # No `on_stop` follows a start that failed, be it that this incarnation was given up on a moment ago.
+            if self._has_process():
+                self._end_session(self._identity, self._record.incarnation)
+            raise
+
+    def _begin(self) -> None:
         spec = self._plan.resolve(self._os.facts)
         # Absolute before it is compared: what runs must not seem the same, or another, from elsewhere.
         self._spec = replace(spec, cwd=str(Path(spec.cwd).absolute()))
@@ -158,39 +167,35 @@ class ManagedProcess(Actor):
         self._begin_probes()
 
     def on_receive(self, message: object) -> None:
-        """Take the end of the process and the answers of probes."""
+        """Begin a check that is due."""
         match message:
-            case _Ended(ended):
-                self._report_exit(ended)
-                lines = tail(self._log, lines=FAILURE_LINES)
-                self.context.exit(exit_reason(ended, success_codes=self._spec.success_codes, log_lines=lines))
             case _CheckDue():
                 self._check(message)
-            case _Checked(due, health):
-                self._take_answer(due, health)
             case _:
                 super().on_receive(message)
 
+    def on_system(self, message: object) -> None:
+        """Take the end of the process and the answers of probes: its stop makes them moot, so they are no dead letters."""
+        match message:
+            case _Ended(ended):
+                self._report_exit(ended)
+                reason = exit_reason(ended, success_codes=self._spec.success_codes, log_lines=self._last_lines())
+                self.context.exit(reason)
+            case _Checked(due, health):
+                self._take_answer(due, health)
+            case _:
+                super().on_system(message)
+
     def on_stop(self, reason: ExitReason | None = None) -> None:  # noqa: ARG002 - every end is the same here
         """End the whole session: TERM, the grace, KILL, and a look at what is left."""
-        shutdown = self.context.spec.shutdown
-        grace = 0.0 if isinstance(shutdown, BrutalKill) else shutdown
-        report = end_session(self._identity, grace=grace)
-        if report.survivors:
-            self._survivors = report.survivors
-            self._emit_stuck(report.survivors)
-            return
-        # The session is gone, so the watch is about to say how its leader went.
-        try:
-            self._report_exit(self._exit.get(timeout=REAP_DEADLINE))
-        except pykka.Timeout:
-            self.context.log.warning("the exit watch did not report the end", pid=self._identity.pid)
-        self._save(replace(self._record, phase=Phase.ENDED))
+        self._survivors = self._end_session(self._identity, self._record.incarnation)
+        self._note_end()
 
     def on_kill(self) -> None:
         """SIGKILL the session: an actor that is killed leaves no process behind."""
-        if hasattr(self, "_record"):
-            kill_now(self._identity)
+        if self._has_process():
+            self._survivors = self._survivors_of(kill_now(self._identity), self._record.incarnation)
+            self._note_end()
 
     def stop_report(self) -> StopReport:
         """This process, and the pids that could not be ended."""
@@ -238,13 +243,11 @@ class ManagedProcess(Actor):
 
     def _end_leftover(self, identity: ProcessIdentity, incarnation: int, why: str) -> None:
         self.context.system.events.emit(ProcessReplaced(self.context.path, incarnation, identity.pid, why))
-        shutdown = self.context.spec.shutdown
-        report = end_session(identity, grace=0.0 if isinstance(shutdown, BrutalKill) else shutdown)
-        if report.survivors:
-            self._emit_stuck(report.survivors)
+        survivors = self._end_session(identity, incarnation)
+        if survivors:
             raise ProcessLookupError(
                 f"process {identity.pid} of an earlier life of {self.context.path} cannot be ended"
-                f" (still there: {', '.join(map(str, report.survivors))}); a second one is not started beside it"
+                f" (still there: {', '.join(map(str, survivors))}); a second one is not started beside it"
             )
 
     def _environment(self, incarnation: int) -> dict[str, str]:
@@ -266,17 +269,13 @@ class ManagedProcess(Actor):
         if self._spec.ready is not None:
             self.context.defer_ready()
             self._check(_CheckDue(self._spec.ready, 0))
-        else:
-            self._begin_liveness(after=None if self._spec.live is None else self._spec.live.every)
-
-    def _begin_liveness(self, *, after: float | None) -> None:
-        if self._spec.live is not None:
-            self.context.send_after(after or 0.0, _CheckDue(self._spec.live, 0))
+        elif self._spec.live is not None:
+            self.context.send_after(self._spec.live.every, _CheckDue(self._spec.live, 0))
 
     def _check(self, due: _CheckDue) -> None:
-        tell_self = self.context.tell_self
+        tell_system = self.context.incarnation().tell_system
         self._os.probes.check(
-            due.policy.probe, timeout=due.policy.timeout, on_result=lambda health: tell_self(_Checked(due, health))
+            due.policy.probe, timeout=due.policy.timeout, on_result=lambda health: tell_system(_Checked(due, health))
         )
 
     def _take_answer(self, due: _CheckDue, health: Health) -> None:
@@ -293,7 +292,8 @@ class ManagedProcess(Actor):
                 self.context.send_after(delay, _CheckDue(due.policy, failures))
             case BecomeReady():
                 self.context.announce_ready()
-                self._begin_liveness(after=None)
+                if self._spec.live is not None:
+                    self._check(_CheckDue(self._spec.live, 0))
             case GiveUp(after):
                 self.context.exit(Unresponsive(after))
 
@@ -305,6 +305,34 @@ class ManagedProcess(Actor):
         shown = "ready" if isinstance(health, Healthy) else health.why
         self._status = replace(self._status, health=shown)
         self.context.publish(self._status)
+
+    # Ending
+
+    def _has_process(self) -> bool:
+        """Whether the start came as far as a process that this actor must end."""
+        return hasattr(self, "_identity")
+
+    def _end_session(self, identity: ProcessIdentity, incarnation: int) -> tuple[int, ...]:
+        """End all of it within this actor's grace; the survivors, who are made known."""
+        shutdown = self.context.spec.shutdown
+        return self._survivors_of(
+            end_session(identity, grace=0.0 if isinstance(shutdown, BrutalKill) else shutdown), incarnation
+        )
+
+    def _survivors_of(self, report: EndReport, incarnation: int) -> tuple[int, ...]:
+        if report.survivors:
+            self.context.system.events.emit(ProcessStuck(self.context.path, incarnation, report.survivors))
+        return report.survivors
+
+    def _note_end(self) -> None:
+        """Once the whole session is gone: how its leader went, in an event, and the end on record."""
+        if self._survivors:
+            return
+        try:
+            self._report_exit(self._exit.get(timeout=REAP_DEADLINE))
+        except pykka.Timeout:
+            self.context.log.warning("the exit watch did not report the end", pid=self._identity.pid)
+        self._save(replace(self._record, phase=Phase.ENDED))
 
     # Recording
 
@@ -321,7 +349,7 @@ class ManagedProcess(Actor):
     def _on_exit(self, ended: ProcessExit) -> None:
         # On the exit watch's thread.
         self._exit.try_set(ended)
-        self.context.tell_self(_Ended(ended))
+        self.context.incarnation().tell_system(_Ended(ended))
 
     def _report_exit(self, ended: ProcessExit) -> None:
         if not self._exit_reported:
@@ -330,14 +358,24 @@ class ManagedProcess(Actor):
                 ProcessExited(self.context.path, self._record.incarnation, self._identity.pid, ended.code, ended.signal)
             )
 
-    def _emit_stuck(self, survivors: tuple[int, ...]) -> None:
-        incarnation = self._record.incarnation if hasattr(self, "_record") else 0
-        self.context.system.events.emit(ProcessStuck(self.context.path, incarnation, survivors))
+    def _last_lines(self) -> tuple[str, ...]:
+        try:
+            return tail(self._log, lines=FAILURE_LINES)
+        except OSError as error:  # how the process ended does not hang on its log
+            return (f"(the log cannot be read: {error})",)
 
     def _commit(self, record: ProcessRecord) -> None:
         """Make `record` durable, or raise: what follows relies on it."""
         self.context.ensure_current()
-        self._os.records.save(record).result(timeout=COMMIT_DEADLINE)
+        saving = self._os.records.save(record)
+        try:
+            saving.result(timeout=COMMIT_DEADLINE)
+        except TimeoutError:
+            saving.cancel()  # what nobody relies on need not be written
+            raise TimeoutError(
+                f"found no answer of the store within {COMMIT_DEADLINE:g} s, expected the record of"
+                f" {record.path} (incarnation {record.incarnation}, {record.phase.value}) to be durable"
+            ) from None
         self.context.ensure_current()
 
     def _save(self, record: ProcessRecord) -> None:

@@ -102,6 +102,8 @@ def _identity(value: object) -> ProcessIdentity | None:
     if value is None:
         return None
     pid, start_ticks, boot_id = cast("list[object]", value)
+    if _typed(pid, int) <= 0:
+        raise ValueError(f"found the pid {pid!r}, expected one above 0")
     return ProcessIdentity(_typed(pid, int), _typed(start_ticks, int), _typed(boot_id, str))
 
 
