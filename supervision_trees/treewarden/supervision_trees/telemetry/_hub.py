@@ -35,8 +35,8 @@ class EventHub:
         self._news = threading.Condition()
         self._recent: deque[RecordedEvent] = deque(maxlen=remembered)
         self._sequence = itertools.count(1)
-        self._last = 0
-        self._delivered = 0  # up to here the subscribers have been served
+        self._last: int = 0
+        self._delivered: int = 0  # up to here the subscribers have been served
         self._subscribers: dict[Subscriber, int] = {}  # each with the last event before it came
         self._closed = False
         self._thread = threading.Thread(target=self._serve, name="treewarden-events", daemon=True)
