@@ -36,18 +36,18 @@ def fail(text: str) -> NoReturn:
 def treewarden(*words: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
     """Run the command line, showing it."""
     print("$ treewarden", *words, flush=True)
-    done = run(*words)
-    print((done.stdout + done.stderr).rstrip(), flush=True)
+    done = run(*words, errors=subprocess.STDOUT)
+    print(done.stdout.rstrip(), flush=True)
     if check and done.returncode != 0:
         fail(f"treewarden {words[0]} ended with {done.returncode}")
     return done
 
 
-def run(*words: str) -> "subprocess.CompletedProcess[str]":
-    """Run the command line quietly."""
+def run(*words: str, errors: int = subprocess.PIPE) -> "subprocess.CompletedProcess[str]":
+    """Run the command line quietly; `errors` says where its stderr goes."""
     command = [sys.executable, "-m", "treewarden.supervision_trees.cli", *words]
     where = [] if words[0] == "check" else ["--state", str(STATE)]
-    return subprocess.run([*command, *where], capture_output=True, text=True, check=False)
+    return subprocess.run([*command, *where], stdout=subprocess.PIPE, stderr=errors, text=True, check=False)
 
 
 def look() -> dict[str, Any]:
@@ -77,6 +77,7 @@ def wait_tree(what: str, is_true: Callable[[dict[str, Any]], bool]) -> dict[str,
         if is_true(tree):
             return tree
         time.sleep(0.1)
+    treewarden("tree", check=False)  # who is not ready, and why
     fail(f"still not so after {PATIENCE:g} s: {what}")
 
 

@@ -22,6 +22,16 @@ def test_there_are_examples_of_both_kinds_and_the_demo() -> None:
     assert (EXAMPLES / "demo.py").is_file()
 
 
+def test_no_file_of_an_example_is_kept_out_of_the_repository() -> None:
+    """An ignored file works here and is missing in every clone."""
+    if not (EXAMPLES.parent / ".git").exists():
+        pytest.skip("not in a clone of the repository")
+    command = ["git", "ls-files", "--others", "--ignored", "--exclude-standard", "--", "."]
+    done = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True, check=True)
+
+    assert [] == [file for file in done.stdout.splitlines() if "__pycache__" not in file]
+
+
 @pytest.mark.parametrize("name", DEFINITIONS)
 def test_a_definition_is_accepted(name: str) -> None:
     definition = load_definition(EXAMPLES / name)

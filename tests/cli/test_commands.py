@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -281,7 +282,7 @@ def serve_stopping(answers: Answers) -> None:
 
 
 def test_down_without_a_runtime_or_anything_left_behind_has_nothing_to_do(run: Run, state_dir: Path) -> None:
-    assert (0, "no runtime; nothing to do\n", "") == run("down")
+    assert (0, f"no runtime in {state_dir}; nothing to do\n", "") == run("down")
     assert not state_dir.exists()
 
 
@@ -350,3 +351,31 @@ def test_a_signal_that_was_ignored_stays_ignored() -> None:
         assert signal.SIG_IGN is signal.getsignal(signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_program_started_without_its_standard_streams_gives_their_numbers_to_nothing_else(
+    serve: Serve, state_dir: Path, tmp_path: Path
+) -> None:
+    serve()
+    errors = tmp_path / "errors"
+    command = f'exec {sys.executable} -m treewarden.supervision_trees.cli tree --state {state_dir} <&- >&- 2>"$0"'
+
+    done = subprocess.run(["/bin/sh", "-c", command, str(errors)], timeout=WITHIN, check=False)
+
+    assert (0, "") == (done.returncode, errors.read_text())
+
+
+def test_ctrl_c_while_the_program_still_loads_is_no_traceback(tmp_path: Path) -> None:
+    """The interrupt comes from within the import of the commands, where a Ctrl-C at once mostly lands."""
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "treewarden.supervision_trees.cli", "ps"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=WITHIN,
+        check=False,
+    )
+
+    assert (130, "", "") == (done.returncode, done.stdout, done.stderr)

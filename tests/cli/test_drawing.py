@@ -5,7 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from treewarden.supervision_trees._drawing import Tone, describe_duration, describe_state, draw, one_line, tone_of
+from treewarden.supervision_trees._drawing import (
+    Tone,
+    describe_duration,
+    describe_state,
+    draw,
+    one_line,
+    tone_of,
+    tree_lines,
+)
 from treewarden.supervision_trees._inspect import ActorView, TreeView
 
 
@@ -95,3 +103,9 @@ def test_a_duration_has_at_most_two_units(seconds: float, words: str) -> None:
 def test_no_text_can_break_a_line_or_steer_a_terminal() -> None:
     assert "a\\nb\\r\\x1b[2J\\u202e é" == one_line("a\nb\r\x1b[2J\u202e é")
     assert "\\udc80" == one_line("\udc80")
+
+
+def test_the_state_directory_is_never_cut(tree: TreeView) -> None:
+    deep = f"/{'deep/' * 40}st\n"
+
+    assert str(tree_lines(replace(tree, state_dir=deep))[0]).endswith(f", state in /{'deep/' * 40}st\\n")

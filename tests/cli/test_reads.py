@@ -7,12 +7,14 @@ import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import TypeAlias
 
 import pytest
 
 from treewarden.supervision_trees._control import Command, EventsRead, LogRead, ReadEvents, ReadLog
 from treewarden.supervision_trees._inspect import ActorView, TreeView
+from treewarden.supervision_trees.console import ConsoleServer
 
 Answers: TypeAlias = dict[type[Command], Callable[[Command], object]]
 Run: TypeAlias = Callable[..., tuple[int, str, str]]
@@ -83,7 +85,10 @@ def test_show_of_an_unknown_path_names_the_closest_ones(serve: Serve, run: Run) 
     code, out, err = run("show", "/dev/tools/countr")
     assert (1, "") == (code, out)
     assert err.startswith("treewarden: there is no /dev/tools/countr in the tree /dev; did you mean /dev/tools/counter")
+    for meant_api in ("/prod/api", "/api", "/dev/apu"):
+        assert "did you mean /dev/api?" in run("show", meant_api)[2]
     assert "see what there is with: treewarden tree" in run("show", "/zzz")[2]
+    assert "see what there is with: treewarden tree" in run("show", "/dev/zzz")[2], "the tree's name is no likeness"
 
 
 def test_logs_prints_the_text_as_it_was_written(serve: Serve, run: Run, answers: Answers) -> None:
@@ -148,6 +153,50 @@ def test_following_events_goes_on_until_ctrl_c_with_one_json_document_a_line(
 
     assert [1, 2, 3] == [line["sequence"] for line in lines]
     assert (130, "") == (follower.returncode, err)
+
+
+@pytest.mark.parametrize("arguments", [["events", "-f"], ["logs", "/dev/api", "-f"]])
+def test_a_follower_hears_that_the_runtime_has_ended(
+    serve: Callable[[], ConsoleServer], popen: Popen, answers: Answers, state_dir: Path, arguments: list[str]
+) -> None:
+    answers[ReadEvents] = lambda _: EventsRead((event(1, "tick"),), 1, 0)
+    answers[ReadLog] = lambda _: LogRead("tick\n", 5)
+    server = serve()
+    follower = popen(*arguments)
+    assert follower.stdout is not None
+    follower.stdout.readline()
+
+    server.close(WITHIN)
+    _, err = follower.communicate(timeout=WITHIN)
+
+    start = f"start it again with: treewarden up FILE --state {state_dir}"
+    assert (1, f"treewarden: the runtime of {state_dir} has ended; {start}\n") == (follower.returncode, err)
+
+
+def test_a_long_event_is_told_whole(serve: Serve, run: Run, answers: Answers) -> None:
+    answers[ReadEvents] = lambda _: EventsRead((event(1, f"{'long ' * 60}\x1b[2J end"),), 1, 0)
+    serve()
+
+    assert f"{'long ' * 60}\\x1b[2J end\n" in run("events")[1]
+
+
+def test_a_narrow_terminal_never_cuts_a_path_or_a_pid(serve: Serve, popen: Popen) -> None:
+    serve()
+    for columns in ("40", "90", "200"):
+        ours, theirs = pty.openpty()
+        try:
+            try:
+                lister = popen("ps", stdout=theirs, env={"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": columns})
+            finally:
+                os.close(theirs)
+            drawn = read_terminal(ours)
+        finally:
+            os.close(ours)
+        _, err = lister.communicate(timeout=WITHIN)
+
+        assert (0, "") == (lister.returncode, err)
+        for whole in ("/dev/tools/counter", "/dev/tools/flaky", "4712", "RESTARTS", "restarting, next try in 3.2 s"):
+            assert whole in drawn, f"{whole} is cut at {columns} columns:\n{drawn}"
 
 
 def test_following_a_log_prints_what_comes_and_is_quiet_when_its_reader_goes_away(

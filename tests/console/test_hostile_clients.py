@@ -4,16 +4,32 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TypeAlias
 
 import pytest
 
-from treewarden.supervision_trees._control import Command, CommandRefused, Inspect, LogRead, ReadLog
+from treewarden.supervision_trees._control import (
+    Command,
+    CommandRefused,
+    EventsRead,
+    Inspect,
+    LogRead,
+    ReadEvents,
+    ReadLog,
+)
 from treewarden.supervision_trees._inspect import TreeView
 from treewarden.supervision_trees.console import ConsoleClient, ConsoleServer, ServerLimits
-from treewarden.supervision_trees.console._frames import HEADER_SIZE, MAX_FRAME, body_length, decode_body, encode_frame
+from treewarden.supervision_trees.console._frames import (
+    HEADER_SIZE,
+    MAX_FRAME,
+    MAX_REQUEST,
+    body_length,
+    decode_body,
+    encode_frame,
+)
 from treewarden.supervision_trees.console._peer import PeerSocket
 from treewarden.supervision_trees.console._wire import command_to_plain
 
@@ -37,7 +53,7 @@ def others_are_served_and_nothing_leaks(
 
 def receive(client: socket.socket) -> dict[str, object]:
     header = receive_exactly(client, HEADER_SIZE)
-    return decode_body(receive_exactly(client, body_length(header)))
+    return decode_body(receive_exactly(client, body_length(header, most=MAX_FRAME)))
 
 
 def receive_exactly(client: socket.socket, count: int) -> bytes:
@@ -80,7 +96,7 @@ def test_a_well_formed_frame_that_is_no_command_is_answered_and_the_connection_l
     assert receive(client)["result"] == "tree"
 
 
-@pytest.mark.parametrize("length", [MAX_FRAME + 1, 100_000_000, 0xFFFFFFFF, struct.unpack(">I", b"GET ")[0]])
+@pytest.mark.parametrize("length", [MAX_REQUEST + 1, 100_000_000, 0xFFFFFFFF, struct.unpack(">I", b"GET ")[0]])
 def test_an_announced_length_over_the_limit_ends_the_connection_without_reading_on(
     serve: Serve, connect_raw: ConnectRaw, length: int
 ) -> None:
@@ -91,7 +107,7 @@ def test_an_announced_length_over_the_limit_ends_the_connection_without_reading_
 
     answer = receive(client)
     assert answer["error"] == "protocol"
-    assert f"a frame of {length} bytes, expected at most {MAX_FRAME}" == answer["message"]
+    assert f"a frame of {length} bytes, expected at most {MAX_REQUEST}" == answer["message"]
     wait_hung_up(client)
 
 
@@ -259,3 +275,73 @@ def test_a_client_of_another_user_is_told_so_and_closed(
     wait_hung_up(client)
     assert [PermissionError] == [type(error) for error in errors]
     errors.clear()
+
+
+def test_waiting_clients_that_vanish_take_nobodys_place(
+    serve: Serve,
+    connect_raw: ConnectRaw,
+    connect: Connect,
+    answers: dict[type[Command], Callable[[Command], object]],
+    tree: TreeView,
+) -> None:
+    """One reads on in a thread that Python cannot end; those behind it are forgotten with their connection."""
+    asked: list[Command] = []
+    held, let_go = threading.Event(), threading.Event()
+
+    def wait_long(command: Command) -> EventsRead:
+        asked.append(command)
+        held.set()
+        assert let_go.wait(WITHIN)
+        return EventsRead((), 0, 0)
+
+    answers[ReadEvents] = wait_long
+    serve(limits=ServerLimits(connections=4, waiters=1))
+    crowd = [connect_raw() for _ in range(4)]
+    try:
+        for client in crowd:
+            client.sendall(encode_frame(command_to_plain(ReadEvents(wait=9.0))))
+        assert held.wait(WITHIN)
+        for client in crowd:
+            client.close()
+
+        assert tree == wait_admitted(connect)
+    finally:
+        let_go.set()
+    connect().execute(ReadEvents(wait=1.0), timeout=WITHIN)
+    assert 2 == len(asked), "one thread takes them in order: those in between were left out"
+
+
+def wait_admitted(connect: Connect) -> TreeView:
+    """Ask until there is a place; the server hears of a closed socket a moment after it was closed."""
+    deadline = time.monotonic() + WITHIN
+    while True:
+        try:
+            return connect().execute(Inspect(), timeout=WITHIN)
+        except CommandRefused:
+            assert time.monotonic() < deadline, "clients that are gone still take all places"
+
+
+def test_a_waiting_client_that_only_sends_no_more_gets_its_answer(
+    serve: Serve, connect_raw: ConnectRaw, answers: dict[type[Command], Callable[[Command], object]]
+) -> None:
+    held, let_go = threading.Event(), threading.Event()
+
+    def wait_long(_: Command) -> EventsRead:
+        held.set()
+        assert let_go.wait(WITHIN)
+        return EventsRead((), 7, 0)
+
+    answers[ReadEvents] = wait_long
+    serve()
+    client = connect_raw()
+    client.sendall(encode_frame(command_to_plain(ReadEvents(wait=9.0))))
+    assert held.wait(WITHIN)
+
+    client.shutdown(socket.SHUT_WR)
+    # A second client's answer comes after the server has seen what the first one did.
+    other = connect_raw()
+    other.sendall(INSPECT)
+    receive(other)
+    let_go.set()
+
+    assert {"events": [], "last": 7, "missed": 0} == receive(client)["value"]

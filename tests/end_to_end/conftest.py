@@ -5,15 +5,23 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from treewarden.supervision_trees import Runtime
+from treewarden.supervision_trees import Inspect, Runtime
+from treewarden.supervision_trees.console import (
+    ConsoleClient,
+    ConsoleProtocolError,
+    RuntimeNotRunning,
+    socket_path_for,
+)
 
 PATIENCE = 30.0
 
@@ -55,9 +63,13 @@ class CommandLine:
         return runtime
 
     def tree(self) -> dict[str, Any] | None:
-        """The running tree as JSON; None while no runtime answers."""
-        done = self.run("tree", "--json")
-        return json.loads(done.stdout) if done.returncode == 0 else None
+        """The running tree as `tree --json` shows it, asked for without a process for each look; None while no runtime answers."""
+        try:
+            with ConsoleClient.connect(socket_path_for(self.state), timeout=PATIENCE) as console:
+                tree: dict[str, Any] = json.loads(json.dumps(asdict(console.execute(Inspect(), timeout=PATIENCE))))
+                return tree
+        except (RuntimeNotRunning, ConsoleProtocolError):
+            return None
 
     def processes(self) -> dict[str, dict[str, Any]]:
         """The processes of the running tree by path; empty while no runtime answers."""
@@ -69,10 +81,12 @@ class CommandLine:
     def wait_processes(self, is_true: Callable[[dict[str, dict[str, Any]]], bool]) -> dict[str, dict[str, Any]]:
         """The processes, once `is_true` of them."""
         deadline = time.monotonic() + PATIENCE
+        pause = threading.Event()  # between looks, so that the runtime gets on meanwhile
         while time.monotonic() < deadline:
             found = self.processes()
             if found and is_true(found):
                 return found
+            pause.wait(0.01)
         raise AssertionError(
             f"not so after {PATIENCE} s, the log says:\n{(self.folder / 'up.log').read_text()[-4000:]}"
         )

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import threading
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,15 @@ import pytest
 
 from treewarden.actors import (
     BRUTAL_KILL,
+    ActorDead,
     ChildExited,
     ChildReady,
     ChildRestarting,
     ChildSpec,
     CommandProbe,
     Crashed,
+    DeadLetter,
+    Intensity,
     Killed,
     Liveness,
     ManagedProcess,
@@ -29,8 +34,8 @@ from treewarden.actors import (
     Restart,
     Unresponsive,
 )
-from treewarden.actors.processes import FromEnv
-from treewarden.supervision_trees import NotFound, StartFailed, StillRunning
+from treewarden.actors.processes import FromEnv, Launcher, ProcessRecords, _managed
+from treewarden.supervision_trees import NotFound, StartFailed, StillRunning, Supervisor
 
 
 def process(*command: str, id: str = "p", **settings: Any) -> ChildSpec:  # noqa: A002
@@ -131,7 +136,7 @@ def test_the_rest_of_the_session_ends_with_its_leader_before_the_restart(
     wait_until(lambda: pids.exists() and pids.read_text() != "")
     grandchild = int(pids.read_text())
 
-    os.kill(events.of(ProcessSpawned)[0].pid, signal.SIGKILL)
+    os.kill(events.wait(ProcessSpawned)[0].pid, signal.SIGKILL)
     events.wait(ProcessSpawned, count=2)
 
     assert not is_running(grandchild)
@@ -167,7 +172,7 @@ def test_brutal_kill_ends_the_whole_session_at_once(start: Any, events: Any, tmp
     runtime.supervisor("/dev").terminate_child("p")
 
     wait_until(lambda: not is_running(int(pids.read_text())))
-    wait_until(lambda: not is_running(events.of(ProcessSpawned)[0].pid))
+    wait_until(lambda: not is_running(events.wait(ProcessSpawned)[0].pid))
     assert Killed() == runtime.supervisor("/dev").which_children()[0].last_exit
 
 
@@ -218,7 +223,7 @@ def test_the_calls_of_a_supervisor_work_on_processes(start: Any, events: Any) ->
     with pytest.raises(NotFound, match="/dev/nobody"):
         supervisor.terminate_child("nobody")
     supervisor.terminate_child("p")
-    assert not is_running(events.of(ProcessSpawned)[0].pid)
+    assert not is_running(events.wait(ProcessSpawned)[0].pid)
     ref = supervisor.start_child(process("sleep", "3600", id="q"))
     assert "/dev/q" == ref.path
     supervisor.delete_child("p")
@@ -240,3 +245,151 @@ def test_a_process_on_record_that_an_earlier_life_of_this_runtime_left_is_replac
     wait_until(lambda: not is_running(first.pid))
     assert 2 == second.incarnation
     assert is_running(second.pid)
+
+
+def test_an_orderly_stop_leaves_no_dead_letter(start: Any, events: Any) -> None:
+    """The end of its process and a check's answer come while it stops, and are no messages to nobody."""
+    probe = CommandProbe(("sleep", "30"))
+    runtime = start(process("sleep", "3600", ready=Readiness(probe, timeout=30.0)), process("sleep", "3600", id="q"))
+
+    runtime.supervisor("/dev").terminate_child("q")
+    runtime.stop()
+
+    assert 2 == len(events.of(ProcessExited))
+    assert [] == events.of(DeadLetter)
+
+
+def test_a_start_that_fails_once_its_process_runs_ends_the_process(
+    start: Any, events: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No `on_stop` follows a failed start, and while the runtime runs nobody else would look."""
+    runtime = start()
+
+    def fail(self: ManagedProcess, *, adopted: bool) -> None:
+        raise RuntimeError("given up on in this very moment")
+
+    monkeypatch.setattr(ManagedProcess, "_publish", fail)
+    with pytest.raises(StartFailed, match="in this very moment"):
+        runtime.supervisor("/dev").start_child(process("sleep", "3600"))
+
+    [spawned] = events.wait(ProcessSpawned)
+    assert not is_running(spawned.pid)
+
+
+def test_a_log_that_cannot_be_read_does_not_change_how_the_process_ended(
+    start: Any, events: Any, tmp_path: Path
+) -> None:
+    log = tmp_path / "state" / "logs" / "dev" / "p.log"
+    start(process("sh", "-c", f"rm {log} && mkdir {log}", restart=Restart.TRANSIENT), state_dir=tmp_path / "state")
+
+    [exited] = events.wait(ChildExited)
+
+    assert Normal() == exited.reason
+
+
+def test_a_store_that_does_not_answer_is_a_failed_start_and_its_commit_is_taken_back(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = start()
+    unanswered: Future[int] = Future()
+
+    def save(*_: object) -> "Future[int]":
+        return unanswered
+
+    with monkeypatch.context() as stuck:
+        stuck.setattr(_managed, "COMMIT_DEADLINE", 0.05)
+        stuck.setattr(ProcessRecords, "save", save)
+        with pytest.raises(StartFailed, match=r"found no answer of the store within 0\.05 s, expected the record"):
+            runtime.supervisor("/dev").start_child(process("sleep", "3600"))
+
+    assert unanswered.cancelled()
+
+
+@pytest.mark.parametrize("ends", ["brutal kill", "kill of the actor"])
+def test_the_end_of_a_killed_process_is_reported_too(start: Any, events: Any, ends: str) -> None:
+    runtime = start(process("sleep", "3600", shutdown=BRUTAL_KILL))
+
+    if ends == "brutal kill":
+        runtime.supervisor("/dev").terminate_child("p")
+    else:
+        runtime.whereis("/dev/p").kill()
+
+    exited = events.wait(ProcessExited)[0]
+    assert (1, signal.SIGKILL) == (exited.incarnation, exited.signal)
+
+
+def test_the_processes_of_a_killed_supervisor_never_overlap_those_of_its_successor(
+    start: Any, events: Any, wait_until: Any
+) -> None:
+    """Whoever of the old actor and the new one is first: the old process is gone when the new one is spawned."""
+    group = ChildSpec.of(Supervisor, children=[process("sleep", "3600", shutdown=1.0)], id="g")
+    runtime = start(group, intensity=Intensity(10, within=5.0))
+    for incarnation in range(1, 6):
+        living = events.wait(ProcessSpawned, count=incarnation)[-1]
+        wait_until(lambda: runtime.whereis("/dev/g/p") is not None and runtime.whereis("/dev/g") is not None)
+        runtime.whereis("/dev/g").kill()
+        successor = events.wait(ProcessSpawned, count=incarnation + 1)[-1]
+
+        assert not is_running(living.pid)
+        assert (incarnation + 1, True) == (successor.incarnation, is_running(successor.pid))
+
+
+class Held(Supervisor):
+    """Can be held in the middle of a message, like one whose code is slow."""
+
+    holds = threading.Event()
+    gate = threading.Event()
+
+    def on_receive(self, message: object) -> None:
+        if message != "hold":
+            super().on_receive(message)
+            return
+        self.holds.set()
+        self.gate.wait(timeout=30)
+
+
+def test_a_start_that_a_killed_supervisor_could_not_end_never_runs_beside_its_successor(
+    start: Any, events: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed at work, it is replaced before it tells its children; the record says who goes on."""
+    Held.holds.clear()
+    Held.gate.clear()
+    spawn_gated = Launcher.spawn_gated
+    late: list[Any] = []
+    spawned, go_on = threading.Event(), threading.Event()
+
+    def spawn_late(self: Launcher, launch: Any) -> Any:
+        gated = spawn_gated(self, launch)
+        if not late:
+            late.append(gated)
+            spawned.set()
+            go_on.wait(timeout=30)
+        return gated
+
+    runtime = start(ChildSpec.of(Held, children=[process("sleep", "3600")], id="g"))
+    supervisor = runtime.supervisor("/dev/g")
+    supervisor.terminate_child("p")
+    monkeypatch.setattr(Launcher, "spawn_gated", spawn_late)
+
+    def restart() -> None:
+        with pytest.raises(ActorDead):
+            supervisor.restart_child("p")
+
+    starter = threading.Thread(target=restart)
+    starter.start()
+    try:
+        assert spawned.wait(timeout=20)
+        held = runtime.whereis("/dev/g")
+        held.tell("hold")
+        assert Held.holds.wait(timeout=20)
+        held.kill()
+        successor = events.wait(ProcessSpawned, count=2)[-1]
+        go_on.set()
+        wait_until(lambda: not is_running(late[0].identity.pid))
+    finally:
+        go_on.set()
+        Held.gate.set()
+        starter.join()
+
+    assert 2 == len(events.of(ProcessSpawned))
+    assert is_running(successor.pid)

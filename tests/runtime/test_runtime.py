@@ -1,6 +1,10 @@
 """The runtime as a library: start, look, command, stop."""
 
+import queue
+import subprocess
+import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +17,12 @@ from treewarden.actors import (
     ChildSpec,
     DeadLetter,
     ExitReason,
+    Ignore,
     Intensity,
     RuntimeStarted,
     RuntimeStopped,
 )
+from treewarden.actors.probes import ProbeLoop
 from treewarden.storage import StoreLocked
 from treewarden.supervision_trees import (
     CommandRefused,
@@ -49,6 +55,20 @@ class Stubborn(Actor):
     gate = threading.Event()
 
     def on_stop(self, reason: ExitReason | None = None) -> None:
+        self.gate.wait(timeout=30)
+
+
+class Declining(Actor):
+    def on_start(self) -> None:
+        raise Ignore
+
+
+class Dawdler(Actor):
+    """Does not start while its gate is shut."""
+
+    gate = threading.Event()
+
+    def on_start(self) -> None:
         self.gate.wait(timeout=30)
 
 
@@ -204,3 +224,76 @@ def test_the_command_down_ends_the_tree_in_order(start: Any) -> None:
 def test_a_tree_cannot_take_the_name_of_the_runtimes_own_parts() -> None:
     with pytest.raises(ValueError, match="system"):
         Runtime.start(ChildSpec.of(Supervisor, id="system"))
+
+
+def test_a_start_under_way_is_stopped_when_that_is_asked_for() -> None:
+    """A signal or `down` need not wait until the last child has started."""
+    Dawdler.gate.clear()
+    asks: queue.SimpleQueue[Callable[[str], None]] = queue.SimpleQueue()
+    runtimes: queue.SimpleQueue[Runtime] = queue.SimpleQueue()
+    root = ChildSpec.of(Supervisor, children=[ChildSpec.of(Dawdler, id="d", shutdown=0.05)], id="dev")
+    starter = threading.Thread(target=lambda: runtimes.put(Runtime.start(root, stop_requests=asks.put)))
+    starter.start()
+    try:
+        asks.get(timeout=10)("test")
+        runtime = runtimes.get(timeout=10)
+        end = runtime.wait(timeout=0)
+        assert end is not None
+        assert end.ok
+        assert "the tree /dev was stopped: test" == end.message
+    finally:
+        Dawdler.gate.set()
+        starter.join()
+    runtime.stop()
+
+
+def test_a_root_that_declines_is_a_failed_start_and_no_endless_wait() -> None:
+    with pytest.raises(StartFailed, match="/dev did not start"):
+        Runtime.start(ChildSpec.of(Declining, id="dev"))
+
+
+def test_a_probe_thread_that_does_not_end_does_not_cost_the_report(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = start(ChildSpec.of(Echo, id="a"))
+    close = ProbeLoop.close
+
+    def close_late(self: ProbeLoop, within: float) -> None:
+        close(self, within)
+        raise TimeoutError("a name look-up still holds it")
+
+    monkeypatch.setattr(ProbeLoop, "close", close_late)
+
+    assert ("/dev/a", "/dev") == runtime.stop().stopped
+
+
+FORKED = """\
+import os, psutil, sys
+from treewarden.actors import ChildSpec, ManagedProcess, ProcessSpec
+from treewarden.supervision_trees import Runtime, Supervisor
+
+child = ChildSpec.of(ManagedProcess, ProcessSpec(("sleep", "3600")), id="p", shutdown=1.0)
+with Runtime.start(ChildSpec.of(Supervisor, children=[child], id="dev")) as runtime:
+    forked = os.fork()
+    if forked:
+        os.waitpid(forked, 0)
+        view = runtime.inspect().root.children[0]
+        print(view.state, view.generation, os.path.isdir(os.path.dirname(view.log)))
+    # The child leaves the block as its parent does.
+if not forked:
+    os._exit(0)
+"""
+
+
+def test_a_forked_child_that_leaves_the_block_stops_nothing_of_its_parents(tmp_path: Path) -> None:
+    """In memory its copy of the store would name the parent's processes, and a sweep would end them."""
+    script = tmp_path / "forked.py"
+    script.write_text(FORKED)
+
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", str(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert ("running 1 True\n", "", 0) == (done.stdout, done.stderr, done.returncode)

@@ -83,6 +83,22 @@ def test_kill_9_of_the_owner_frees_the_directory_though_its_line_stays(
     lock.release()
 
 
+def test_deleting_the_owner_file_does_not_free_the_directory(
+    tmp_path: Path, acquire: Acquire, start_program: Start
+) -> None:
+    """A tidy-up under a living runtime must not let a second one in beside it."""
+    started(start_program, tmp_path)
+    (tmp_path / "owner").unlink()
+
+    with pytest.raises(StoreLocked) as refused:
+        acquire(tmp_path, ME)
+    with pytest.raises(StoreLocked) as looked:
+        OwnerLock.holder(tmp_path)
+
+    assert refused.value.holder is None
+    assert looked.value.holder is None
+
+
 def test_a_program_started_by_the_owner_does_not_inherit_the_lock(
     tmp_path: Path, acquire: Acquire, programs: Path
 ) -> None:

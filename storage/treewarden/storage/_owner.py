@@ -1,6 +1,7 @@
-"""One owner per state directory: an flock(2) on the file `owner`, which names its holder.
+"""One owner per state directory: an flock(2) on the directory, whose file `owner` names the holder.
 
-The lock belongs to the open file description, so the kernel drops it when the last process that
+The directory itself is locked, not the file: a file that is deleted under its owner would be made
+anew by the next one, and both would own. The lock belongs to the open file description, so the kernel drops it when the last process that
 has it ends, however it ends: no stale lock, no guess by pid. The descriptor is close-on-exec;
 a child made by a bare fork(2) shares the description and would keep the lock alive, so children
 are started by exec. The holder's line is for people and tools; the lock alone decides.
@@ -50,9 +51,9 @@ class Holder:
 class OwnerLock:
     """The ownership of one state directory, from `acquire` to `release`. Not thread-safe."""
 
-    def __init__(self, state_dir: Path, descriptor: int) -> None:
+    def __init__(self, state_dir: Path, directory: int, line: int) -> None:
         self._state_dir = state_dir
-        self._descriptor: int | None = descriptor
+        self._descriptors: tuple[int, int] | None = (directory, line)
         self._pid = os.getpid()
 
     @classmethod
@@ -66,15 +67,16 @@ class OwnerLock:
             StoreUnusable: it is not a directory, belongs to another user, or cannot be written.
         """
         try:
-            descriptor = _open_private(state_dir)
+            directory, line = _open_private(state_dir)
         except OSError as error:
             raise _unusable(state_dir, error) from error
         try:
-            _lock(state_dir, descriptor)
-            lock = cls(state_dir, descriptor)
+            _lock(state_dir, directory)
+            lock = cls(state_dir, directory, line)
             lock.announce(holder)
         except BaseException:
-            os.close(descriptor)
+            os.close(line)
+            os.close(directory)
             raise
         return lock
 
@@ -87,20 +89,22 @@ class OwnerLock:
             StoreUnusable: this user may not look.
         """
         try:
-            descriptor = os.open(state_dir / _FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise _unusable(state_dir, error) from error
         try:
             for _ in range(_PATIENCE):
-                if _flock(descriptor, fcntl.LOCK_SH):
+                if _flock(directory, fcntl.LOCK_SH):
                     return None
-                if (found := _read_holder(descriptor)) is not None:
+                if (found := _read_holder(directory)) is not None:
                     return found
                 os.sched_yield()  # an owner that has not written yet, or that is about to let go
+        except OSError as error:
+            raise _unusable(state_dir, error) from error
         finally:
-            os.close(descriptor)  # this drops a shared lock as well
+            os.close(directory)  # this drops a shared lock as well
         raise StoreLocked(state_dir, None)
 
     def announce(self, holder: Holder) -> None:
@@ -109,13 +113,13 @@ class OwnerLock:
         Raises:
             StoreUnusable: if the lock was released, in a forked child, or if writing fails.
         """
-        descriptor = self._descriptor
-        if descriptor is None or os.getpid() != self._pid:
+        if self._descriptors is None or os.getpid() != self._pid:
             raise StoreUnusable(
                 self._state_dir,
                 f"process {os.getpid()} does not own it through this lock",
                 "acquire it first",
             )
+        _, descriptor = self._descriptors
         line = json.dumps(asdict(holder)).encode() + b"\n"
         try:
             # Write, then cut: a reader takes the first line, so it sees the old one or the new
@@ -131,47 +135,56 @@ class OwnerLock:
 
         In a forked child it lets go of the child's descriptor only: the lock is the parent's.
         """
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is None:
+        descriptors, self._descriptors = self._descriptors, None
+        if descriptors is None:
             return
+        directory, line = descriptors
         try:
             if os.getpid() == self._pid:
-                os.ftruncate(descriptor, 0)
+                os.ftruncate(line, 0)
                 # Closing alone would leave the lock with a forked child that shares the description.
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
+                fcntl.flock(directory, fcntl.LOCK_UN)
         finally:
-            os.close(descriptor)
+            os.close(line)
+            os.close(directory)
 
 
-def _open_private(state_dir: Path) -> int:
+def _open_private(state_dir: Path) -> tuple[int, int]:
+    """The directory and its `owner` file, both open, both this user's alone."""
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     # By descriptor, so that what was checked is what is used.
     directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         found = os.fstat(directory)
-        if found.st_uid != os.geteuid():
-            raise StoreUnusable(
-                state_dir,
-                f"it belongs to uid {found.st_uid}, this process runs as uid {os.geteuid()}",
-                "name a state directory of your own",
-            )
+        _refuse_foreign(state_dir, found.st_uid)
         if stat.S_IMODE(found.st_mode) & 0o077:
             os.fchmod(directory, 0o700)
-        return os.open(_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
-    finally:
+        line = os.open(_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
+    except BaseException:
         os.close(directory)
+        raise
+    return directory, line
 
 
-def _lock(state_dir: Path, descriptor: int) -> None:
+def _refuse_foreign(state_dir: Path, uid: int) -> None:
+    if uid != os.geteuid():
+        raise StoreUnusable(
+            state_dir,
+            f"it belongs to uid {uid}, this process runs as uid {os.geteuid()}",
+            "name a state directory of your own",
+        )
+
+
+def _lock(state_dir: Path, directory: int) -> None:
     """Take the exclusive lock, unless somebody owns it; looks that share it for a moment do not."""
     for _ in range(_PATIENCE):
-        if _flock(descriptor, fcntl.LOCK_EX):
+        if _flock(directory, fcntl.LOCK_EX):
             return
-        if not _flock(descriptor, fcntl.LOCK_SH):
+        if not _flock(directory, fcntl.LOCK_SH):
             break  # not even shared: held exclusively
-        fcntl.flock(descriptor, fcntl.LOCK_UN)  # shared: only looks were in the way
+        fcntl.flock(directory, fcntl.LOCK_UN)  # shared: only looks were in the way
         os.sched_yield()
-    raise StoreLocked(state_dir, _read_holder(descriptor))
+    raise StoreLocked(state_dir, _read_holder(directory))
 
 
 def _flock(descriptor: int, kind: int) -> bool:
@@ -182,12 +195,18 @@ def _flock(descriptor: int, kind: int) -> bool:
     return True
 
 
-def _read_holder(descriptor: int) -> Holder | None:
-    """The holder named by the first line; None if it is torn or not ours."""
+def _read_holder(directory: int) -> Holder | None:
+    """The holder named by the first line of `owner`; None if that is torn, not ours, or not there."""
+    try:
+        descriptor = os.open(_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    except FileNotFoundError:
+        return None
     try:
         found: object = json.loads(os.pread(descriptor, _LONGEST_LINE, 0).partition(b"\n")[0])
     except (ValueError, RecursionError):  # a torn line, or one that nests to exhaust the parser
         return None
+    finally:
+        os.close(descriptor)
     match found:
         case {
             "pid": int(pid),

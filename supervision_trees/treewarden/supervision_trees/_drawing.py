@@ -12,7 +12,18 @@ from typing import Final, final
 
 from treewarden.supervision_trees._inspect import ActorView, TreeView
 
-__all__ = ["Line", "Part", "Tone", "describe_duration", "describe_state", "draw", "one_line", "tone_of", "tree_lines"]
+__all__ = [
+    "Line",
+    "Part",
+    "Tone",
+    "describe_duration",
+    "describe_state",
+    "draw",
+    "one_line",
+    "printable",
+    "tone_of",
+    "tree_lines",
+]
 
 _LONGEST_TEXT: Final = 100  # characters of a reason; the whole of it is in `treewarden show`
 _GAP: Final = "  "
@@ -59,7 +70,7 @@ def tree_lines(view: TreeView) -> tuple[Line, ...]:
     up = describe_duration(max(view.taken_at - view.started_at, 0.0))
     heading = f"runtime pid {view.runtime_pid}, up {up}"
     if view.state_dir is not None:
-        heading += f", state in {one_line(view.state_dir)}"
+        heading += f", state in {printable(view.state_dir)}"  # a path in part leads nowhere
     return (Line("", (Part(heading, Tone.QUIET),)), *_actor_lines(view.root, "", "", one_line(view.root.path)))
 
 
@@ -104,9 +115,14 @@ def describe_duration(seconds: float) -> str:
     return f"{minutes} min {whole % 60} s"
 
 
-def one_line(text: str) -> str:
+def printable(text: str) -> str:
     """`text` with control characters written as escapes, so that it can neither break a line nor steer a terminal."""
-    clean = "".join(character if character.isprintable() else _escaped(character) for character in text)
+    return "".join(character if character.isprintable() else _escaped(character) for character in text)
+
+
+def one_line(text: str) -> str:
+    """`printable`, and cut where it would make a line too long to look over."""
+    clean = printable(text)
     return clean if len(clean) <= _LONGEST_TEXT else f"{clean[: _LONGEST_TEXT - 3]}..."
 
 

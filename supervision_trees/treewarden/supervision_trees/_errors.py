@@ -32,7 +32,7 @@ class AlreadyPresent(SupervisionError):
     """A child of this id is known: stopped, failed, starting or restarting. `restart_child` may be what you want."""
 
     def __init__(self, path: ActorPath, state: str) -> None:
-        super().__init__(f"{path} is known already and is {state}; restart_child starts a stopped or failed child")
+        super().__init__(f"{path} is known already and is {state}; a stopped or failed child can be restarted")
         self.path, self.state = path, state
 
 
@@ -48,7 +48,7 @@ class StillRunning(SupervisionError):
     """The call is for a child that does not run; this one does (or is stopping)."""
 
     def __init__(self, path: ActorPath, state: str) -> None:
-        super().__init__(f"{path} is {state}; terminate_child stops it first")
+        super().__init__(f"{path} is {state}; stop it first")
         self.path, self.state = path, state
 
 
@@ -56,7 +56,7 @@ class StillRestarting(SupervisionError):
     """The call is for a stopped child; this one is on its way up (starting, waiting or restarting)."""
 
     def __init__(self, path: ActorPath, state: str) -> None:
-        super().__init__(f"{path} is {state}; terminate_child cancels that")
+        super().__init__(f"{path} is {state}; stop it first to cancel that")
         self.path, self.state = path, state
 
 

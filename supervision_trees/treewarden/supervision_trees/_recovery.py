@@ -5,8 +5,8 @@ seen is always judged by a record at least as new. What is ended is ended on two
 cookie of this very store in its environment, and an identity verified through a pidfd.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast, final
 
@@ -15,6 +15,7 @@ from treewarden.actors import (
     ChildSpec,
     EventSink,
     ManagedProcess,
+    ProcessStuck,
     SnapshotQuarantined,
     StrayEnded,
     TreewardenError,
@@ -25,7 +26,6 @@ from treewarden.actors.processes import (
     Bearer,
     Phase,
     ProcessRecord,
-    ProcessRecords,
     RecordUnreadable,
     end_bearers,
     end_session,
@@ -153,8 +153,10 @@ def sweep(
     discard: Iterable[ActorPath],
     state_dir: Path | None,
     events: EventSink,
-) -> SweepReport:
+) -> None:
     """Before a tree starts: end what nobody in it will adopt, and check that the rest can be read.
+
+    What was ended is a `StrayEnded` event, what could not be a `ProcessStuck`.
 
     Raises:
         StateCorrupt: a record cannot be believed; nothing was ended.
@@ -165,27 +167,26 @@ def sweep(
     living = {path: record for path, record in records.items() if _lives(record)}
     _refuse_another_tree(living.values(), f"/{root.id}", state_dir)
     wanted = frozenset(process_paths(root))
-    report = _end_sessions(store, [record for path, record in living.items() if path not in wanted], events)
-    for _ in range(ROUNDS):
-        left_behind = strays(bearers, living, wanted)
-        if not left_behind:
-            break
-        report += _end_strays(left_behind, events)
-        bearers = find_bearers(store.store_id)
-    return report
+    _end_sessions((record for path, record in living.items() if path not in wanted), events)
+    if strays(bearers, living, wanted):  # mostly there are none, and one look at all processes is enough
+        _end_strays(lambda: strays(find_bearers(store.store_id), living, wanted), events)
 
 
 def sweep_all(store: SnapshotStore, *, events: EventSink) -> SweepReport:
     """End every process that belongs to this store: no runtime is left to supervise any."""
-    records = (found for found in store.scan() if not isinstance(found, SnapshotCorrupt))
-    processes = [ProcessRecord.from_snapshot(found) for found in records if found.schema == PROCESS_SCHEMA]
-    report = _end_sessions(store, [record for record in processes if _lives(record)], events)
-    for _ in range(ROUNDS):
-        bearers = find_bearers(store.store_id)
-        if not bearers:
-            break
-        report += _end_strays(bearers, events)
-    return report
+    report = _end_sessions((record for record in _readable(store) if _lives(record)), events)
+    return report + _end_strays(lambda: find_bearers(store.store_id), events)
+
+
+def _readable(store: SnapshotStore) -> Iterator[ProcessRecord]:
+    """The records that can be read. The others stay, for the next start to name; their processes bear the cookie."""
+    for found in store.scan():
+        if not isinstance(found, SnapshotCorrupt) and found.schema == PROCESS_SCHEMA:
+            try:
+                record = ProcessRecord.from_snapshot(found)
+            except RecordUnreadable:
+                continue
+            yield record
 
 
 def _lives(record: ProcessRecord) -> bool:
@@ -199,24 +200,33 @@ def _refuse_another_tree(living: Iterable[ProcessRecord], root: str, state_dir: 
         raise AnotherTree(state_dir, "/" + foreign[0].path.split("/")[1], root, pids)
 
 
-def _end_sessions(store: SnapshotStore, records: Iterable[ProcessRecord], events: EventSink) -> SweepReport:
+def _end_sessions(records: Iterable[ProcessRecord], events: EventSink) -> SweepReport:
+    # Nothing is written: whoever reads such a record later looks at the process and sees that it is
+    # gone, and a full disk must not keep the rest alive.
     report = SweepReport()
     for record in records:
         assert record.identity is not None
         ended = end_session(record.identity, grace=GRACE)
         if ended.survivors:
             report += SweepReport(survivors=ended.survivors)
+            events.emit(ProcessStuck(record.path, record.incarnation, ended.survivors))
         else:
             report += SweepReport(ended=(record.identity.pid,))
             events.emit(StrayEnded(record.path, record.incarnation, record.identity.pid))
-            ProcessRecords(store).save(replace(record, phase=Phase.ENDED)).result()
     return report
 
 
-def _end_strays(bearers: Sequence[Bearer], events: EventSink) -> SweepReport:
-    bearers = [bearer for bearer in bearers if is_alive(bearer.identity)]  # not those ended with their session
-    survivors = end_bearers(bearers, grace=GRACE)
-    ended = [bearer for bearer in bearers if bearer.identity.pid not in survivors]
-    for bearer in ended:
-        events.emit(StrayEnded(ActorPath(bearer.cookie.path), bearer.cookie.incarnation, bearer.identity.pid))
-    return SweepReport(tuple(bearer.identity.pid for bearer in ended), survivors)
+def _end_strays(find: Callable[[], Iterable[Bearer]], events: EventSink) -> SweepReport:
+    """End what `find` finds, until it finds nothing but what could not be ended before."""
+    report = SweepReport()
+    for _ in range(ROUNDS):
+        bearers = [bearer for bearer in find() if bearer.identity.pid not in report.survivors]
+        if not bearers:
+            break
+        survivors = end_bearers(bearers, grace=GRACE)
+        for bearer in bearers:
+            path, incarnation, pid = ActorPath(bearer.cookie.path), bearer.cookie.incarnation, bearer.identity.pid
+            stuck = pid in survivors
+            events.emit(ProcessStuck(path, incarnation, (pid,)) if stuck else StrayEnded(path, incarnation, pid))
+        report += SweepReport(tuple(b.identity.pid for b in bearers if b.identity.pid not in survivors), survivors)
+    return report

@@ -1,4 +1,4 @@
-"""The composition root: makes the ports, boots the tree, and takes everything down again.
+"""The composition root: boots the tree over its ports, and takes everything down again.
 
 Order of a start: own the state directory, open the store, end what nobody will adopt, make the
 ports, start the console, start the root. A failure at any point undoes what came before it. Order
@@ -8,32 +8,30 @@ this store's cookie, the ports, the store, the lock.
 
 import contextlib
 import os
-import random
-import tempfile
 import threading
-import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, final
+from typing import Any, Final, Self, assert_never, final
 
 import pykka
 
 from treewarden.actors import (
     ActorPath,
     ActorRef,
-    ActorSystem,
     Address,
     ChildId,
     ChildNotice,
     ChildSpec,
+    Declined,
     Exited,
     ExitReason,
     Generation,
     Intensity,
     Killed,
-    Log,
+    Normal,
+    Ready,
     Reply,
     RuntimeStarted,
     RuntimeStopped,
@@ -42,21 +40,11 @@ from treewarden.actors import (
     Started,
     StopReport,
     SystemClock,
-    ThreadDispatcher,
-    TimerThread,
     child_path,
     parse_path,
     spawn,
 )
-from treewarden.actors.probes import ProbeLoop
-from treewarden.actors.processes import (
-    Launcher,
-    ProcessRecords,
-    ProcessSystem,
-    exit_watch,
-    own_identity,
-)
-from treewarden.storage import Holder, LmdbStore, MemoryStore, OwnerLock, SnapshotStore
+from treewarden.storage import MemoryStore, SnapshotStore
 from treewarden.supervision_trees._children import Child, ChildState
 from treewarden.supervision_trees._control import Command
 from treewarden.supervision_trees._errors import StartFailed
@@ -65,6 +53,7 @@ from treewarden.supervision_trees._explanation import GiveUps, nearest_failure
 from treewarden.supervision_trees._handle import SupervisorHandle
 from treewarden.supervision_trees._inspect import TreeView
 from treewarden.supervision_trees._parts import ConsoleActor
+from treewarden.supervision_trees._ports import CLOSING, make_processes, make_system, own_store
 from treewarden.supervision_trees._recovery import SweepReport, sweep, sweep_all
 from treewarden.supervision_trees._registry import Registry
 from treewarden.supervision_trees._supervisor import ChildRow, Supervisor
@@ -77,7 +66,6 @@ __all__ = ["Runtime", "RuntimeEnd", "StopReport"]
 
 SYSTEM: Final = ChildId("system")  # the supervisor of the runtime's own parts
 ROOT_PARENT: Final = ActorPath("")
-CLOSING: Final = 5.0  # seconds for threads to end once the tree has
 
 
 @final
@@ -108,21 +96,25 @@ class Runtime:
         state_dir: str | os.PathLike[str] | None = None,
         events: Subscriber | None = None,
         discard_state: Iterable[str] = (),
+        stop_requests: Callable[[Callable[[str], None]], object] | None = None,
     ) -> "Runtime":
-        """Run `tree`; return when its root has started.
+        """Run `tree`; return when its root has started, or has ended because it was asked to.
 
         With `state_dir` the store is on disk and a console listens there: processes that an
         earlier runtime left alive are adopted. Without it everything is in memory and nothing is
         left behind. `events` is called with each event; `discard_state` names paths
-        whose stored records are forgotten first.
+        whose stored records are forgotten first; `stop_requests` is called before anything starts,
+        with the function that asks this runtime to stop, so that a start under way can be stopped too.
 
         Raises:
             StoreLocked: another runtime owns the directory.
             StoreUnusable, StateCorrupt, AnotherTree: what is stored there cannot be used; nothing was started.
-            StartFailed: a child did not start; those before it were stopped again.
+            StartFailed: a child did not start; nothing of the tree runs on, whatever runtime started it.
         """
         runtime = cls(child_spec(tree) if isinstance(tree, TreeDefinition) else tree, state_dir)
         try:
+            if stop_requests is not None:
+                stop_requests(runtime.request_stop)
             runtime._boot(events, tuple(parse_path(path) for path in discard_state))
         except BaseException:
             runtime.stop()
@@ -152,6 +144,7 @@ class Runtime:
         # Guards _stop_report: the first caller of `stop` does it, others wait for its report.
         self._stopping = threading.Lock()
         self._stop_report: StopReport | None = None
+        self._pid = os.getpid()
 
     def __enter__(self) -> Self:
         return self
@@ -224,8 +217,11 @@ class Runtime:
     def stop(self, *, within: float = 30.0) -> StopReport:
         """Stop the tree and let go of everything; what is not down `within` seconds is killed.
 
-        Idempotent; a second caller waits for the first. Not for an actor of the same tree.
+        Idempotent; a second caller waits for the first. Not for an actor of the same tree. In a
+        forked child it does nothing: the tree is the parent's.
         """
+        if os.getpid() != self._pid:
+            return StopReport()
         with self._stopping:
             if self._stop_report is None:
                 try:
@@ -248,10 +244,7 @@ class Runtime:
         with contextlib.ExitStack() as closers:
             hub = EventHub(SystemClock())
             closers.callback(hub.close)
-            lock = OwnerLock.acquire(directory, _holder("(sweep)", "", SystemClock().wall()))
-            closers.callback(lock.release)
-            store = LmdbStore.open(directory / "store")
-            closers.callback(store.close)
+            store = own_store(directory, tree="(sweep)", console="", since=SystemClock().wall(), closers=closers)
             return sweep_all(store, events=hub)
 
     # Booting
@@ -261,7 +254,18 @@ class Runtime:
             self._hub.subscribe(events)
         store = self._store = self._open_store()
         sweep(store, self._root_spec, discard=discard, state_dir=self._state_dir, events=self._hub)
-        processes = self._make_ports(store)
+        processes = make_processes(
+            store, state_dir=self._state_dir, registry=self._registry, on_error=self._report, closers=self._closers
+        )
+        self._system = make_system(
+            processes,
+            clock=self._clock,
+            events=self._give_ups,
+            registry=self._registry,
+            log=self._logs.of_actor,
+            on_error=self._report,
+            closers=self._closers,
+        )
         self._execution = CommandExecution(
             root=self._root_path,
             inspect=self.inspect,
@@ -275,54 +279,24 @@ class Runtime:
         self._root = self._spawn(self._root_spec, self._take_root_notice)
         if self._stop_asked is not None:  # by the console, before there was a root to tell
             self._root.request_stop(Shutdown(self._stop_asked))
-        self._root_started.get()
+        try:
+            self._root_started.get()
+        except StartFailed:
+            if self._stop_asked is None:
+                raise
+            return  # it was asked to: `wait` says how it ended
         self._registry.register(self._root_path, self._root)
 
     def _open_store(self) -> SnapshotStore:
         if self._state_dir is None:
             return MemoryStore()
-        console = str(socket_path_for(self._state_dir))
-        lock = OwnerLock.acquire(self._state_dir, _holder(self._root_path, console, self._started_at))
-        self._closers.callback(lock.release)
-        store = LmdbStore.open(self._state_dir / "store")
-        self._closers.callback(store.close)
-        return store
-
-    def _make_ports(self, store: SnapshotStore) -> ProcessSystem:
-        if self._state_dir is None:
-            logs = Path(self._closers.enter_context(tempfile.TemporaryDirectory(prefix="treewarden-logs-")))
-        else:
-            logs = self._state_dir / "logs"
-        exits = exit_watch(on_error=self._report)
-        self._closers.callback(exits.close)
-        probes = ProbeLoop(on_error=self._report)
-        self._closers.callback(probes.close, within=CLOSING)
-        timers = TimerThread(self._clock, on_error=self._report)
-        self._closers.callback(timers.close)
-        dispatcher = ThreadDispatcher()
-        self._closers.callback(dispatcher.close, within=CLOSING)
-        processes = ProcessSystem(
-            records=ProcessRecords(store),
-            launcher=Launcher(),
-            exits=exits,
-            probes=probes,
-            facts=self._registry,
-            environment=dict(os.environ),
-            logs=logs,
-            store_id=store.store_id,
-            runtime=uuid.uuid4().hex,
+        return own_store(
+            self._state_dir,
+            tree=self._root_path,
+            console=str(socket_path_for(self._state_dir)),
+            since=self._started_at,
+            closers=self._closers,
         )
-        self._system = ActorSystem(
-            clock=self._clock,
-            dispatcher=dispatcher,
-            timers=timers,
-            events=self._give_ups,
-            directory=self._registry,
-            log=self._log_of,
-            random=random.Random(),  # noqa: S311 - spreads restarts in time, keeps no secret
-            services={ProcessSystem: processes},
-        )
-        return processes
 
     def _start_parts(self) -> None:
         """Start the supervisor of the runtime's own parts."""
@@ -353,24 +327,26 @@ class Runtime:
             case Started():
                 self._root_started.try_set(None)
             case Exited(reason=reason):
-                self._root_ended.try_set(self._end_of_tree(notice))
+                self._root_ended.try_set(self._end_of_tree(reason, notice.report))
                 self._root_started.try_fail(nearest_failure(self._root_path, reason))
-            case _:
+            case Declined():
+                self._root_ended.try_set(self._end_of_tree(Normal(), StopReport()))
+                self._root_started.try_fail(StartFailed(self._root_path, Normal()))
+            case Ready():
                 pass
+            case _:
+                assert_never(notice)
 
-    def _end_of_tree(self, notice: Exited) -> RuntimeEnd:
+    def _end_of_tree(self, reason: ExitReason, report: StopReport) -> RuntimeEnd:
         if self._stop_asked is not None:
             message = f"the tree {self._root_path} was stopped: {self._stop_asked}"
         else:
-            message = self._give_ups.explain(self._root_path, notice.reason)
+            message = self._give_ups.explain(self._root_path, reason)
         ok = self._stop_asked is not None
-        return RuntimeEnd(ok=ok, reason=notice.reason, message=message, report=notice.report)
+        return RuntimeEnd(ok=ok, reason=reason, message=message, report=report)
 
     def _report(self, error: BaseException) -> None:
         self._logs.of_actor(child_path(ROOT_PARENT, SYSTEM)).error("internal error", error=repr(error))
-
-    def _log_of(self, path: ActorPath) -> Log:
-        return self._logs.of_actor(path)
 
     # Stopping
 
@@ -418,8 +394,3 @@ class Runtime:
             last_exit=None if end is None else end.reason,
         )
         return ChildRow(child, None if ended else self._root)
-
-
-def _holder(tree: str, console: str, since: float) -> Holder:
-    me = own_identity()
-    return Holder(me.pid, me.start_ticks, me.boot_id, tree, console, since)

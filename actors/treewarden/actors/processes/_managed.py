@@ -3,7 +3,7 @@
 Guarantees: at most one process of this actor runs at a time, also across runtimes; a command
 runs only once its identity is on record; a process of an earlier runtime is adopted when it is
 alive and right, ended when it is alive and wrong; the actor's end is the end of the whole
-session (`setsid(2)`), or the survivors are named.
+session (`setsid(2)`), or the survivors are named, also when a start fails half-way.
 Not promised: that programs which leave the session are ended with it; the runtime's sweep
 finds those by their cookie.
 """
@@ -50,7 +50,7 @@ from treewarden.actors.processes._lifecycle import (
     exit_reason,
 )
 from treewarden.actors.processes._log_tail import tail
-from treewarden.actors.processes._record import Phase, ProcessRecord, ProcessRecords, fingerprint
+from treewarden.actors.processes._record import Phase, ProcessRecord, ProcessRecords, RecordClaimed, fingerprint
 from treewarden.actors.processes._session import EndReport, end_session, kill_now
 from treewarden.actors.processes._spec import Facts, FromEnv, ProcessPlan
 
@@ -144,7 +144,7 @@ class ManagedProcess(Actor):
         except BaseException:
             # No `on_stop` follows a start that failed, be it that this incarnation was given up on a moment ago.
             if self._has_process():
-                self._end_session(self._identity, self._record.incarnation)
+                self._survivors = self._end_session(self._identity, self._record.incarnation)
             raise
 
     def _begin(self) -> None:
@@ -153,6 +153,7 @@ class ManagedProcess(Actor):
         self._spec = replace(spec, cwd=str(Path(spec.cwd).absolute()))
         self._log = self._os.log_path(self.context.path)
         wanted = fingerprint(self._spec)
+        self._claim = self._os.records.claim(self.context.path)
         record = self._os.records.load(self.context.path)
         step = at_start(record, self._look_at(record), wanted=wanted, runtime=self._os.runtime)
         match step:
@@ -235,8 +236,10 @@ class ManagedProcess(Actor):
         self._publish(adopted=False)
 
     def _adopt(self, record: ProcessRecord, identity: ProcessIdentity) -> None:
-        self._record, self._identity = replace(record, runtime=self._os.runtime), identity
-        self._commit(self._record)
+        adopted = replace(record, runtime=self._os.runtime)
+        # Until this is durable the process is not this actor's to end: it stays as the record has it, for the next start.
+        self._commit(adopted)
+        self._record, self._identity = adopted, identity
         self._os.exits.adopt(identity, self._on_exit)
         self.context.system.events.emit(ProcessAdopted(self.context.path, record.incarnation, identity.pid))
         self._publish(adopted=True)
@@ -367,7 +370,7 @@ class ManagedProcess(Actor):
     def _commit(self, record: ProcessRecord) -> None:
         """Make `record` durable, or raise: what follows relies on it."""
         self.context.ensure_current()
-        saving = self._os.records.save(record)
+        saving = self._os.records.save(record, self._claim)
         try:
             saving.result(timeout=COMMIT_DEADLINE)
         except TimeoutError:
@@ -377,12 +380,17 @@ class ManagedProcess(Actor):
                 f" {record.path} (incarnation {record.incarnation}, {record.phase.value}) to be durable"
             ) from None
         self.context.ensure_current()
+        # A supervisor that is killed at work is replaced before it could end its children, so this
+        # one may have a successor and not know. From here on a successor finds the record.
+        self._os.records.ensure_newest(self._claim)
 
     def _save(self, record: ProcessRecord) -> None:
         """Hand `record` over without waiting: if it is lost, the next boot sees the same by looking."""
-        if self.context.incarnation().is_fenced():
-            return
         log = self.context.log
-        self._os.records.save(record).add_done_callback(
+        try:
+            saving = self._os.records.save(record, self._claim)
+        except RecordClaimed:
+            return  # a successor is at work: what became of this process is in the past
+        saving.add_done_callback(
             lambda saved: saved.exception() and log.error("record not saved", error=str(saved.exception()))
         )

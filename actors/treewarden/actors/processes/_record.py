@@ -3,11 +3,14 @@
 A record is written before the process exists (`INTENDED`), again before its command may run
 (`SPAWNED`, with its identity), and when it has ended (`ENDED`): intent before effect,
 confirmation after it (storage.md decision 2). So no command ever runs that the store does not know.
+That holds also while an incarnation that was killed or given up on is still at work: whoever claims
+a path takes the right to write it from everybody before.
 """
 
 import enum
 import hashlib
 import json
+import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -19,7 +22,16 @@ from treewarden.actors.processes._identity import ProcessIdentity
 from treewarden.actors.processes._spec import FromEnv, ProcessSpec
 from treewarden.storage import Put, Snapshot, SnapshotMissing, SnapshotStore
 
-__all__ = ["PROCESS_SCHEMA", "Phase", "ProcessRecord", "ProcessRecords", "RecordUnreadable", "fingerprint"]
+__all__ = [
+    "PROCESS_SCHEMA",
+    "Claim",
+    "Phase",
+    "ProcessRecord",
+    "ProcessRecords",
+    "RecordClaimed",
+    "RecordUnreadable",
+    "fingerprint",
+]
 
 PROCESS_SCHEMA: Final = "treewarden.process"
 PROCESS_VERSION: Final = 1
@@ -29,6 +41,14 @@ T = TypeVar("T")
 
 class RecordUnreadable(TreewardenError):
     """A record's bytes are sound but are not a process record this version can read."""
+
+
+class RecordClaimed(TreewardenError):
+    """A later incarnation writes the record now; nothing was written."""
+
+    def __init__(self, path: ActorPath) -> None:
+        super().__init__(f"the record of {path} belongs to a later incarnation, expected the newest claim on it")
+        self.path = path
 
 
 @final
@@ -119,11 +139,36 @@ def fingerprint(spec: ProcessSpec) -> str:
 
 
 @final
+class Claim:
+    """The right to write one path's record, until somebody else claims it. Compared by identity."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: ActorPath) -> None:
+        self.path: Final = path
+
+
+@final
 class ProcessRecords:
     """Process records in a snapshot store. Safe from any thread."""
 
     def __init__(self, store: SnapshotStore) -> None:
         self._store = store
+        # Guards _claims, and is held while a commit is handed over: nothing of an earlier claim
+        # enters the store's queue once a new one was made.
+        self._lock = threading.Lock()
+        self._claims: dict[ActorPath, Claim] = {}
+
+    def claim(self, path: ActorPath) -> Claim:
+        """Take the right to write the record of `path`. Claim first, then `load`.
+
+        A commit of the claim before may still be under way and not be seen by that `load`: its
+        holder looks with `ensure_newest` once it is durable, and does not act on it then.
+        """
+        claim = Claim(path)
+        with self._lock:
+            self._claims[path] = claim
+        return claim
 
     def load(self, path: ActorPath) -> ProcessRecord | None:
         """The newest record of `path`; None only if there never was one or it was discarded.
@@ -137,8 +182,22 @@ class ProcessRecords:
         except SnapshotMissing:
             return None
 
-    def save(self, record: ProcessRecord) -> "Future[int]":
-        """Hand `record` to the store; the future resolves when it is durable."""
-        return self._store.commit(
-            [Put(record.path, PROCESS_SCHEMA, PROCESS_VERSION, record.incarnation, record.to_state())]
-        )
+    def ensure_newest(self, claim: Claim) -> None:
+        """Raise `RecordClaimed` if somebody else has claimed the path since."""
+        with self._lock:
+            self._refuse_old(claim)
+
+    def save(self, record: ProcessRecord, claim: Claim) -> "Future[int]":
+        """Hand `record` to the store; the future resolves when it is durable.
+
+        Raises:
+            RecordClaimed: if somebody else has claimed the path since; nothing is written.
+        """
+        put = Put(record.path, PROCESS_SCHEMA, PROCESS_VERSION, record.incarnation, record.to_state())
+        with self._lock:
+            self._refuse_old(claim)
+            return self._store.commit([put])
+
+    def _refuse_old(self, claim: Claim) -> None:
+        if self._claims[claim.path] is not claim:
+            raise RecordClaimed(claim.path)

@@ -13,7 +13,7 @@ __all__ = ["EnvValue", "Facts", "FromEnv", "ProcessPlan", "ProcessSpec"]
 @final
 @dataclass(frozen=True, slots=True)
 class FromEnv:
-    """A value taken from the runtime's own environment at each start; never stored, never shown."""
+    """A value taken from the environment that the runtime was started with; never stored, never shown."""
 
     name: str
 

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Final
 
 from treewarden.storage import Holder, OwnerLock, StoreLocked
-from treewarden.supervision_trees.cli._failure import Failed
+from treewarden.supervision_trees.cli._output import Failed
 from treewarden.supervision_trees.console import ConsoleClient, RuntimeNotRunning, socket_path_for
 
-__all__ = ["ANSWER_WITHIN", "CONNECT_WITHIN", "open_console", "state_holder"]
+__all__ = ["ANSWER_WITHIN", "CONNECT_WITHIN", "is_ending", "open_console", "state_holder"]
 
 CONNECT_WITHIN: Final = 5.0  # seconds
 ANSWER_WITHIN: Final = 10.0  # seconds, for a read
@@ -35,6 +35,15 @@ def open_console(state_dir: Path) -> ConsoleClient:
             f"a runtime (pid {holder.pid}) owns the state directory {state_dir}, but nobody listens at its console:"
             f" it is starting or ending; try again in a moment, or see what it is with: ps -p {holder.pid}"
         ) from error
+
+
+def is_ending(state_dir: Path) -> bool:
+    """Whether no runtime listens for `state_dir` any more, though one may still have to let go of it."""
+    try:
+        ConsoleClient.connect(socket_path_for(state_dir), timeout=CONNECT_WITHIN).close()
+    except RuntimeNotRunning:
+        return True
+    return False
 
 
 def state_holder(state_dir: Path) -> Holder | None:

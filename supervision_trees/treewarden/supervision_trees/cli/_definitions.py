@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from treewarden.supervision_trees.cli._failure import Failed
 from treewarden.supervision_trees.cli._options import AsJson, FileArgument
-from treewarden.supervision_trees.cli._output import print_document, print_text
+from treewarden.supervision_trees.cli._output import Failed, print_document, print_text
 
 if TYPE_CHECKING:
     from treewarden.supervision_trees.definitions import DefinitionErrors, Node, TreeDefinition

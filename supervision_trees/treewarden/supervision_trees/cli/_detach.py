@@ -13,8 +13,7 @@ from typing import Final
 from treewarden.actors import SystemClock, TreewardenError
 from treewarden.supervision_trees._control import Inspect
 from treewarden.supervision_trees.cli._connection import open_console
-from treewarden.supervision_trees.cli._failure import Failed
-from treewarden.supervision_trees.cli._output import print_text
+from treewarden.supervision_trees.cli._output import Failed, print_text
 from treewarden.supervision_trees.console import socket_path_for
 
 __all__ = ["start_detached"]

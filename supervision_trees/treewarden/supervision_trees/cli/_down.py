@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from treewarden.supervision_trees.cli._failure import Failed
 from treewarden.supervision_trees.cli._options import StateDir, Within
-from treewarden.supervision_trees.cli._output import notice, print_text
+from treewarden.supervision_trees.cli._output import Failed, notice, print_text
 
 if TYPE_CHECKING:
     from treewarden.supervision_trees._inspect import ActorView
@@ -58,12 +57,16 @@ def _sweep(state_dir: Path) -> None:
     report = Runtime.sweep(state_dir)
     if report.survivors:
         pids = " ".join(map(str, report.survivors))
-        raise Failed(f"no runtime; these processes it left behind could not be ended: {pids}; look at: ps -p {pids}")
+        raise Failed(
+            f"no runtime in {state_dir}; these processes it left behind could not be ended: {pids}; look at: ps -p {pids}"
+        )
     if report.ended:
         count = len(report.ended)
-        print_text(f"no runtime; ended {'1 process' if count == 1 else f'{count} processes'} it left behind")
+        print_text(
+            f"no runtime in {state_dir}; ended {'1 process' if count == 1 else f'{count} processes'} it left behind"
+        )
     else:
-        print_text("no runtime; nothing to do")
+        print_text(f"no runtime in {state_dir}; nothing to do")
 
 
 def _still_stopping(state_dir: Path) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, cast
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, cast
 import typer
 
 from treewarden.supervision_trees.cli._options import ActorArgument, AsJson, Follow, StateDir
-from treewarden.supervision_trees.cli._output import notice, print_document, print_json_line, print_text
+from treewarden.supervision_trees.cli._output import Failed, notice, print_document, print_json_line, print_text
 
 if TYPE_CHECKING:
     from treewarden.supervision_trees._control import EventsRead, LogRead
@@ -43,7 +45,8 @@ def logs(
             return
         _print_log(path, read, as_json=as_json)
         while follow:
-            read = console.execute(ReadLog(path, offset=read.next_offset), timeout=ANSWER_WITHIN)
+            with _told_of_its_end(state):
+                read = console.execute(ReadLog(path, offset=read.next_offset), timeout=ANSWER_WITHIN)
             if read.text:
                 _print_log(path, read, as_json=as_json)
             else:
@@ -70,10 +73,27 @@ def events(
             return
         _print_events(read, as_json=as_json)
         while follow:
-            read = console.execute(
-                ReadEvents(since=read.last, wait=_WAIT_FOR_EVENT), timeout=_WAIT_FOR_EVENT + ANSWER_WITHIN
-            )
+            with _told_of_its_end(state):
+                read = console.execute(
+                    ReadEvents(since=read.last, wait=_WAIT_FOR_EVENT), timeout=_WAIT_FOR_EVENT + ANSWER_WITHIN
+                )
             _print_events(read, as_json=as_json)
+
+
+@contextmanager
+def _told_of_its_end(state_dir: Path) -> Generator[None]:
+    """Whoever follows a runtime to its end hears that it ended, not how a socket broke."""
+    from treewarden.supervision_trees.cli._connection import is_ending  # noqa: PLC0415 - not for --help
+    from treewarden.supervision_trees.console import ConsoleProtocolError  # noqa: PLC0415
+
+    try:
+        yield
+    except ConsoleProtocolError as error:
+        if not is_ending(state_dir):
+            raise
+        raise Failed(
+            f"the runtime of {state_dir} has ended; start it again with: treewarden up FILE --state {state_dir}"
+        ) from error
 
 
 def _print_log(path: str, read: "LogRead", *, as_json: bool) -> None:
@@ -100,8 +120,8 @@ def _print_events(read: "EventsRead", *, as_json: bool) -> None:
 
 
 def _event_line(event: dict[str, object]) -> str:
-    from treewarden.supervision_trees._drawing import one_line  # noqa: PLC0415 - not for --help
+    from treewarden.supervision_trees._drawing import printable  # noqa: PLC0415 - not for --help
 
     at = datetime.fromtimestamp(cast("float", event["at"])).astimezone()
     clock = at.strftime("%H:%M:%S") + f".{at.microsecond // 1000:03d}"
-    return f"{event['sequence']:>6}  {clock}  {event['level']!s:<7}  {one_line(str(event['text']))}"
+    return f"{event['sequence']:>6}  {clock}  {event['level']!s:<7}  {printable(str(event['text']))}"

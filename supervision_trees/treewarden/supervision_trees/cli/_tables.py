@@ -61,7 +61,14 @@ def find_actor(view: TreeView, path: str) -> ActorView | None:
 
 def closest_paths(view: TreeView, path: str) -> list[str]:
     """Up to three paths that `path` may have been meant to be, the likeliest first."""
-    return difflib.get_close_matches(path, [actor.path for actor in _walk(view.root)])
+    # Without the tree's name, which all have in common and which would make them all look close.
+    known = {_below_root(actor.path): actor.path for actor in _walk(view.root)}
+    return [known[near] for near in difflib.get_close_matches(_below_root(path), known)]
+
+
+def _below_root(path: str) -> str:
+    root, _, below = path.lstrip("/").partition("/")
+    return below or root
 
 
 def _walk(actor: ActorView) -> Iterator[ActorView]:

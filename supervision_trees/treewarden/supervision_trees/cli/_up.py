@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from treewarden.supervision_trees.cli._failure import Failed
 from treewarden.supervision_trees.cli._options import FileArgument, StateDir, Within
+from treewarden.supervision_trees.cli._output import Failed
 
 if TYPE_CHECKING:
     from treewarden.supervision_trees._runtime import Runtime
@@ -51,8 +51,9 @@ def _run(definition: "TreeDefinition", state_dir: Path, discard: tuple[str, ...]
 
     with StopSignals() as signals:
         events = LogLines().subscriber()
-        runtime = Runtime.start(definition, state_dir=state_dir, events=events, discard_state=discard)
-        signals.watch(runtime.request_stop)
+        runtime = Runtime.start(
+            definition, state_dir=state_dir, events=events, discard_state=discard, stop_requests=signals.watch
+        )
         _see_to_its_end(runtime)
 
 

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from treewarden.supervision_trees.cli._failure import Failed
 from treewarden.supervision_trees.cli._options import ActorArgument, AsJson, StateDir
-from treewarden.supervision_trees.cli._output import print_document, print_lines, print_table
+from treewarden.supervision_trees.cli._output import Failed, print_document, print_lines, print_table
 
 if TYPE_CHECKING:
     from treewarden.supervision_trees._inspect import TreeView

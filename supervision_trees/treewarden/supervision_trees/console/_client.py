@@ -36,6 +36,7 @@ from treewarden.supervision_trees.console._errors import (
 from treewarden.supervision_trees.console._fields import WireError
 from treewarden.supervision_trees.console._frames import (
     HEADER_SIZE,
+    MAX_FRAME,
     FrameError,
     body_length,
     decode_body,
@@ -140,7 +141,9 @@ class ConsoleClient:
             # Turned away already? What the server said before it hung up can still be read.
             with suppress(BrokenPipeError):
                 self._connection.sendall(frame)
-            return decode_body(self._receive(body_length(self._receive(HEADER_SIZE, deadline)), deadline))
+            return decode_body(
+                self._receive(body_length(self._receive(HEADER_SIZE, deadline), most=MAX_FRAME), deadline)
+            )
         except TimeoutError as error:
             raise ConsoleProtocolError(f"console {self._path}: no answer within {timeout:g} s") from error
         except OSError as error:

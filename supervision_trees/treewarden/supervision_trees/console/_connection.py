@@ -2,17 +2,20 @@
 
 A connection carries one request at a time: a frame, its answer, the next frame. It ends when the
 client hangs up, breaks the protocol (it is told how, if it still listens), leaves a frame
-unfinished or an answer unread for too long, or says nothing for a long time.
+unfinished or an answer unread for too long, or says nothing for a long time. A client that vanishes
+while it only waits for events is noticed at once, so that it takes no other client's place.
 """
 
 import asyncio
+import select
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import final
+from typing import cast, final
 
 from treewarden.supervision_trees.console._answering import encode_answer
-from treewarden.supervision_trees.console._frames import HEADER_SIZE, FrameError, body_length
+from treewarden.supervision_trees.console._frames import HEADER_SIZE, MAX_REQUEST, FrameError, body_length
 from treewarden.supervision_trees.console._wire import ErrorKind, Failure
 
 __all__ = ["Connection", "ServerLimits"]
@@ -41,6 +44,7 @@ class Connection:
         writer.transport.set_write_buffer_limits(0)
         self.admitted = False  # it was not turned away
         self.in_hand = False  # a request was read whole and is not answered yet
+        self.only_waits = False  # and it changes nothing: it may be dropped if the client is gone
         self._last = False  # the request in hand is the last one
 
     async def serve(self, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
@@ -65,6 +69,12 @@ class Connection:
     def finish(self) -> None:
         """Take no request after the one in hand."""
         self._last = True
+
+    def is_deserted(self) -> bool:
+        """Whether the client has closed its end; one that only sends no more still wants its answer."""
+        looked = select.poll()
+        looked.register(cast("socket.socket", self._writer.get_extra_info("socket")).fileno(), 0)
+        return any(found & select.POLLHUP for _, found in looked.poll(0))
 
     async def hang_up(self) -> None:
         """End the connection now and return when its descriptor is closed."""
@@ -93,7 +103,7 @@ class Connection:
             return None
         async with asyncio.timeout(self._limits.frame_within):
             header = first + await self._reader.readexactly(HEADER_SIZE - 1)
-            return await self._reader.readexactly(body_length(header))
+            return await self._reader.readexactly(body_length(header, most=MAX_REQUEST))
 
     async def _send(self, frame: bytes) -> None:
         async with asyncio.timeout(self._limits.frame_within):

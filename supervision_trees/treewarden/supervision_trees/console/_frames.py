@@ -1,7 +1,7 @@
 """Frames: one msgpack map behind a four-byte big-endian length.
 
-Pure: bytes in, values out. A frame has at most `MAX_FRAME` bytes of body in either direction, and
-its length is judged before a byte of the body is read, so nobody makes the other side hold more.
+Pure: bytes in, values out. An answer has at most `MAX_FRAME` bytes of body, a request `MAX_REQUEST`;
+the length is judged before a byte of the body is read, so nobody makes the other side hold more.
 Text that is not valid Unicode (a lone surrogate from an undecodable byte) survives the trip.
 
 Not promised: that a map means anything; that is `_wire`.
@@ -15,9 +15,19 @@ import msgpack  # type: ignore[import-untyped]  # msgpack ships no types; the ca
 
 from treewarden.actors import TreewardenError
 
-__all__ = ["HEADER_SIZE", "MAX_FRAME", "FrameError", "FrameTooLarge", "body_length", "decode_body", "encode_frame"]
+__all__ = [
+    "HEADER_SIZE",
+    "MAX_FRAME",
+    "MAX_REQUEST",
+    "FrameError",
+    "FrameTooLarge",
+    "body_length",
+    "decode_body",
+    "encode_frame",
+]
 
 MAX_FRAME: Final = 4 * 1024 * 1024  # bytes of body
+MAX_REQUEST: Final = 64 * 1024  # bytes of body; the longest command is a path of some hundred
 _HEADER: Final = struct.Struct(">I")
 HEADER_SIZE: Final = _HEADER.size
 
@@ -30,10 +40,10 @@ class FrameError(TreewardenError):
 
 
 class FrameTooLarge(FrameError):
-    """A frame longer than `MAX_FRAME`: `length` bytes were announced or needed."""
+    """A frame longer than it may be: `length` bytes were announced or needed."""
 
-    def __init__(self, length: int) -> None:
-        super().__init__(f"a frame of {length} bytes, expected at most {MAX_FRAME}")
+    def __init__(self, length: int, most: int) -> None:
+        super().__init__(f"a frame of {length} bytes, expected at most {most}")
         self.length = length
 
 
@@ -49,19 +59,19 @@ def encode_frame(message: Mapping[str, object]) -> bytes:
     except (TypeError, ValueError, OverflowError) as error:
         raise FrameError(f"a message that cannot be written as msgpack: {error}") from error
     if len(body) > MAX_FRAME:
-        raise FrameTooLarge(len(body))
+        raise FrameTooLarge(len(body), MAX_FRAME)
     return _HEADER.pack(len(body)) + body
 
 
-def body_length(header: bytes) -> int:
+def body_length(header: bytes, *, most: int) -> int:
     """How many bytes follow this header of `HEADER_SIZE` bytes.
 
     Raises:
-        FrameTooLarge: if they are more than `MAX_FRAME`.
+        FrameTooLarge: if they are more than `most`.
     """
     (length,) = cast("tuple[int]", _HEADER.unpack(header))
-    if length > MAX_FRAME:
-        raise FrameTooLarge(length)
+    if length > most:
+        raise FrameTooLarge(length, most)
     return length
 
 

@@ -26,6 +26,8 @@ class _Job:
         self._work, self._future, self._loop = work, future, future.get_loop()
 
     def run(self) -> None:
+        if self._future.cancelled():
+            return  # whoever waited for it is gone
         try:
             done = self._work()
         except BaseException as error:  # noqa: BLE001 - thread boundary: whoever waits gets the error, the thread lives on

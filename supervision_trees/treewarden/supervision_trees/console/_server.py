@@ -113,7 +113,7 @@ class ConsoleServer:
     async def _accepting(self, connection: Connection, peer: PeerSocket, others: int) -> None:
         refusal = self._refusal(peer, others)
         if refusal is None:
-            await connection.serve(self._answer)
+            await connection.serve(lambda body: self._answer(connection, body))
         else:
             await connection.dismiss(refusal)
 
@@ -128,10 +128,13 @@ class ConsoleServer:
             return Failure(ErrorKind.BUSY, f"{others} clients are connected, as many as may be; try again later")
         return None
 
-    async def _answer(self, body: bytes) -> bytes:
+    async def _answer(self, connection: Connection, body: bytes) -> bytes:
         planned = plan(body)
         match planned:
             case Planned(command, lane):
-                return await self._lanes[lane].run(lambda: carry_out(command, self._executor, self._on_defect))
+                connection.only_waits = lane is LaneName.WAIT
+                frame = await self._lanes[lane].run(lambda: carry_out(command, self._executor, self._on_defect))
+                connection.only_waits = False
+                return frame
             case Failure():
                 return encode_answer(planned)

@@ -22,6 +22,18 @@ _LAST_WORDS: Final = 0.2  # seconds kept back from a closing's time, to end what
 
 
 @final
+class _Reader(asyncio.StreamReader):
+    """A reader that calls `on_end` when the other side sends no more, whether or not anybody reads just then."""
+
+    on_end: Callable[[], None] | None = None
+
+    def feed_eof(self) -> None:
+        super().feed_eof()
+        if self.on_end is not None:
+            self.on_end()
+
+
+@final
 class Serving:
     """Serves `bound` with `accept(connection, peer, how many others are admitted)` from `start` to `close`.
 
@@ -89,7 +101,11 @@ class Serving:
 
     async def _serve(self) -> None:
         self._loop.set_exception_handler(self._report)
-        server = await asyncio.start_unix_server(self._connected, sock=self._bound.listener, backlog=BACKLOG)
+        server = await self._loop.create_unix_server(
+            lambda: asyncio.StreamReaderProtocol(_Reader(), self._connected),
+            sock=self._bound.listener,
+            backlog=BACKLOG,
+        )
         await self._closing.wait()
         # Accept no more, let what was accepted arrive, and only then close: a connection that asyncio
         # takes from the listener but hands over after `close` would leak (base_events.Server._attach).
@@ -118,6 +134,13 @@ class Serving:
         peer = cast("PeerSocket", writer.get_extra_info("socket"))
         task = self._loop.create_task(self._client(connection, peer))
         self._clients[task] = connection
+
+        def desert() -> None:
+            if connection.only_waits and connection.is_deserted():
+                task.cancel()
+
+        assert isinstance(reader, _Reader), "made in `_serve`"
+        reader.on_end = desert
         task.add_done_callback(self._ended)
 
     async def _client(self, connection: Connection, peer: PeerSocket) -> None:

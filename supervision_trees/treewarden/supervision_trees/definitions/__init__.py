@@ -1,10 +1,10 @@
 """Tree definitions: YAML, TOML and JSON files read into frozen values, with every complaint at once."""
 
 from treewarden.supervision_trees.definitions._build import child_spec as child_spec
-from treewarden.supervision_trees.definitions._complaints import Complaint as Complaint
-from treewarden.supervision_trees.definitions._complaints import DefinitionErrors as DefinitionErrors
 from treewarden.supervision_trees.definitions._document import Format as Format
 from treewarden.supervision_trees.definitions._json_schema import schema as schema
+from treewarden.supervision_trees.definitions._mistakes import Complaint as Complaint
+from treewarden.supervision_trees.definitions._mistakes import DefinitionErrors as DefinitionErrors
 from treewarden.supervision_trees.definitions._nodes import ActorNode as ActorNode
 from treewarden.supervision_trees.definitions._nodes import Node as Node
 from treewarden.supervision_trees.definitions._nodes import ProcessNode as ProcessNode

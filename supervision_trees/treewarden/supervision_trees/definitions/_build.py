@@ -20,43 +20,30 @@ def child_spec(definition: TreeDefinition) -> ChildSpec:
 
 
 def _spec(node: Node) -> ChildSpec:
+    return replace(
+        _of_its_kind(node),
+        restart=node.restart,
+        shutdown=node.shutdown,
+        start_timeout=node.start_timeout,
+        needs=node.needs,
+        backoff=node.backoff,
+    )
+
+
+def _of_its_kind(node: Node) -> ChildSpec:
     match node:
         case SupervisorNode():
             return ChildSpec.of(
                 Supervisor,
                 id=node.id,
-                restart=node.restart,
-                shutdown=node.shutdown,
-                start_timeout=node.start_timeout,
-                needs=node.needs,
-                backoff=node.backoff,
                 intensity=node.intensity,
                 children=tuple(_spec(child) for child in node.children),
                 strategy=Strategy(node.strategy),
             )
         case ProcessNode():
-            return ChildSpec.of(
-                ManagedProcess,
-                node.plan,
-                id=node.id,
-                restart=node.restart,
-                shutdown=node.shutdown,
-                start_timeout=node.start_timeout,
-                needs=node.needs,
-                backoff=node.backoff,
-                intensity=node.intensity,
-            )
+            return ChildSpec.of(ManagedProcess, node.plan, id=node.id, intensity=node.intensity)
         case ActorNode():
-            spec = ChildSpec.of(
-                node.actor_class,
-                id=node.id,
-                restart=node.restart,
-                shutdown=node.shutdown,
-                start_timeout=node.start_timeout,
-                needs=node.needs,
-                backoff=node.backoff,
-                intensity=node.intensity,
-            )
+            spec = ChildSpec.of(node.actor_class, id=node.id, intensity=node.intensity)
             # Not through `of`: an actor's own argument may be called `id` or `restart` too.
             return replace(spec, kwargs={**spec.kwargs, **node.args})
         case _:

@@ -11,8 +11,9 @@ from typing import cast
 
 from treewarden.actors import BrutalKill, ChildId, ShutdownTime
 from treewarden.supervision_trees.definitions._durations import format_duration
-from treewarden.supervision_trees.definitions._findings import Finding, Location, place_of
 from treewarden.supervision_trees.definitions._groups import Group, groups, processes
+from treewarden.supervision_trees.definitions._mistakes import Finding, Location, place_of
+from treewarden.supervision_trees.definitions._process_template import http_probe, tcp_probe
 from treewarden.supervision_trees.definitions._references import Needs, implied_needs, reference_findings
 from treewarden.supervision_trees.definitions._schema import (
     ActorFields,
@@ -20,7 +21,6 @@ from treewarden.supervision_trees.definitions._schema import (
     ProcessFields,
     TreeFields,
 )
-from treewarden.supervision_trees.definitions._targets import http_probe, tcp_probe
 from treewarden.supervision_trees.definitions._templates import literal
 from treewarden.supervision_trees.definitions._wording import alternatives, clipped, closest, one_of
 

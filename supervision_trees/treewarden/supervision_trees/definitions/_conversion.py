@@ -10,11 +10,12 @@ from typing import TypeAlias, assert_never
 
 from treewarden.actors import INFINITY, ActorPath, Backoff, FromEnv, Intensity, ProcessSpec, Restart
 from treewarden.supervision_trees.definitions._classes import import_actor
-from treewarden.supervision_trees.definitions._findings import Location
 from treewarden.supervision_trees.definitions._frozen import frozen_argument, frozen_mapping
 from treewarden.supervision_trees.definitions._groups import Group, groups
+from treewarden.supervision_trees.definitions._mistakes import Location
 from treewarden.supervision_trees.definitions._nodes import ActorNode, Node, ProcessNode, SupervisorNode
 from treewarden.supervision_trees.definitions._process_template import (
+    DEFAULT_STATUS,
     CommandTemplate,
     HttpTemplate,
     LivenessTemplate,
@@ -36,7 +37,6 @@ from treewarden.supervision_trees.definitions._schema import (
     SupervisorFields,
     TreeFields,
 )
-from treewarden.supervision_trees.definitions._targets import DEFAULT_STATUS
 from treewarden.supervision_trees.definitions._templates import Template, bound
 
 __all__ = ["root_node"]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, final
 
-from treewarden.supervision_trees.definitions._findings import Finding, Location
+from treewarden.supervision_trees.definitions._mistakes import Finding, Location
 
 __all__ = ["MAX_DEPTH", "MAX_NODES", "Document", "Format", "Unreadable", "WrittenFloat", "WrittenInt"]
 

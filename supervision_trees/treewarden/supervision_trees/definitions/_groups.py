@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import final
 
 from treewarden.actors import ActorPath, ChildId, child_path
-from treewarden.supervision_trees.definitions._findings import EVERY, Location
+from treewarden.supervision_trees.definitions._mistakes import EVERY, Location
 from treewarden.supervision_trees.definitions._schema import Child, ProcessFields, SupervisorFields, TreeFields
 
 __all__ = ["Group", "groups", "processes"]

@@ -10,7 +10,7 @@ import re
 from typing import Final, NoReturn, final
 
 from treewarden.supervision_trees.definitions._document import MAX_DEPTH, MAX_NODES, Document, Unreadable, WrittenFloat
-from treewarden.supervision_trees.definitions._findings import Finding, Location
+from treewarden.supervision_trees.definitions._mistakes import Finding, Location
 
 __all__ = ["read_json"]
 

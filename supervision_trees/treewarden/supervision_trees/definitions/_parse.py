@@ -12,11 +12,17 @@ from pathlib import Path
 from typing import Final, assert_never
 
 from treewarden.supervision_trees.definitions._checks import tree_findings
-from treewarden.supervision_trees.definitions._complaints import Complaint, DefinitionErrors
 from treewarden.supervision_trees.definitions._conversion import root_node
 from treewarden.supervision_trees.definitions._document import Document, Format, Unreadable
-from treewarden.supervision_trees.definitions._findings import Doubts, Finding, line_of, place_of
 from treewarden.supervision_trees.definitions._json import read_json
+from treewarden.supervision_trees.definitions._mistakes import (
+    Complaint,
+    DefinitionErrors,
+    Doubts,
+    Finding,
+    line_of,
+    place_of,
+)
 from treewarden.supervision_trees.definitions._nodes import TreeDefinition
 from treewarden.supervision_trees.definitions._source import format_of, read_text
 from treewarden.supervision_trees.definitions._surroundings import surroundings_findings

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final, cast, final
 
 from treewarden.actors import ChildId
-from treewarden.supervision_trees.definitions._findings import Finding, Location
 from treewarden.supervision_trees.definitions._groups import Group, groups, processes
+from treewarden.supervision_trees.definitions._mistakes import Finding, Location
 from treewarden.supervision_trees.definitions._schema import (
     ActorFields,
     Child,

@@ -13,8 +13,8 @@ from pathlib import Path
 from treewarden.actors import FromEnv
 from treewarden.actors.processes import ExecutableMissing, ExecutableNotRunnable, base_environment, resolve_executable
 from treewarden.supervision_trees.definitions._classes import ClassUnusable, argument_mistake, import_actor
-from treewarden.supervision_trees.definitions._findings import Finding, Location
 from treewarden.supervision_trees.definitions._groups import groups, processes
+from treewarden.supervision_trees.definitions._mistakes import Finding, Location
 from treewarden.supervision_trees.definitions._schema import ActorFields, ProcessFields, TreeFields
 from treewarden.supervision_trees.definitions._templates import literal
 from treewarden.supervision_trees.definitions._wording import alternatives, clipped

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final, cast
 
 from treewarden.supervision_trees.definitions._document import MAX_DEPTH, MAX_NODES, Document, Unreadable, WrittenFloat
-from treewarden.supervision_trees.definitions._findings import Location
+from treewarden.supervision_trees.definitions._mistakes import Location
 
 __all__ = ["read_toml"]
 

@@ -3,7 +3,7 @@
 A mistake must not hide another, so a file with mistakes is mended, in memory only, until the
 schema takes it: what is wrong is left out, what is missing gets a stand-in. The checks that look
 at several fields then run on what remains, and whatever rests on a mended location is dropped
-(`_findings.Doubts`). A mended tree is never run.
+(`_mistakes.Doubts`). A mended tree is never run.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from treewarden.supervision_trees.definitions._fields import RULE_BROKEN
-from treewarden.supervision_trees.definitions._findings import Finding, Location
+from treewarden.supervision_trees.definitions._mistakes import Finding, Location
 from treewarden.supervision_trees.definitions._schema import KNOWN_KEYS, REQUIRED, TREE, UNION_TAGS, TreeFields
 from treewarden.supervision_trees.definitions._wording import alternatives, closest, described, one_of
 

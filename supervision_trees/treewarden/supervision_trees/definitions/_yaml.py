@@ -17,7 +17,7 @@ from treewarden.supervision_trees.definitions._document import (
     WrittenFloat,
     WrittenInt,
 )
-from treewarden.supervision_trees.definitions._findings import Finding, Location
+from treewarden.supervision_trees.definitions._mistakes import Finding, Location
 from treewarden.supervision_trees.definitions._wording import clipped, described
 from treewarden.supervision_trees.definitions._yaml_events import (
     Alias,

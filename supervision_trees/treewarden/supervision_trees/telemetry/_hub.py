@@ -96,7 +96,7 @@ class EventHub:
                 continue
             try:
                 subscriber(recorded)
-            except Exception:  # noqa: BLE001 - sink boundary: a failing sink is dropped, never the runtime
+            except BaseException:  # noqa: BLE001 - sink boundary: a failing sink is dropped, one that raises SystemExit too
                 with self._news:
                     del self._subscribers[subscriber]
                 sys.stderr.write(f"treewarden: an event subscriber failed and was dropped:\n{traceback.format_exc()}")

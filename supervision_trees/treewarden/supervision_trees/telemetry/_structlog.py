@@ -27,7 +27,11 @@ class LogLines:
             processors=[
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
-                structlog.dev.ConsoleRenderer(colors=output.isatty()),
+                structlog.dev.ConsoleRenderer(
+                    colors=output.isatty(),
+                    pad_event_to=0,
+                    exception_formatter=structlog.dev.plain_traceback,  # the usual one shows locals, secrets too
+                ),
             ],
             wrapper_class=structlog.make_filtering_bound_logger(0),
         )

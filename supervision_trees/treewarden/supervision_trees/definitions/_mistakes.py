@@ -1,16 +1,18 @@
-"""A finding: a mistake at a location inside the data, before it has a file and a line.
+"""Mistakes: a `Finding` at a location inside the data, and a `Complaint` at a line of a file.
 
 A location is the keys and indices that lead to a value, as in `("children", 2, "restart")`.
-Every check of this package answers with findings; only `_parse` turns them into complaints.
+Every check of this package answers with findings; only `_parse` turns them into complaints, all
+of which go into one error, so a file is corrected in one go.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias, final
 
+from treewarden.actors import TreewardenError
 from treewarden.supervision_trees.definitions._wording import spelt_key
 
-__all__ = ["EVERY", "Doubts", "Finding", "Location", "line_of", "place_of"]
+__all__ = ["EVERY", "Complaint", "DefinitionErrors", "Doubts", "Finding", "Location", "line_of", "place_of"]
 
 Location: TypeAlias = tuple[str | int, ...]
 
@@ -31,6 +33,41 @@ class Finding:
     found: str
     expected: str
     depends: tuple[Location, ...] = ()
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One mistake: where it is, what was found there, and what would be right.
+
+    `place` is written as one would point at it (`children[2].restart`); it is empty when the
+    complaint is about the file as a whole. `line` counts from 1, 0 if it is not known.
+    """
+
+    file: str
+    line: int
+    place: str
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        subject = f"{self.place}: " if self.place else ""
+        return f"{where}  {subject}found {self.found}, expected {self.expected}"
+
+
+@final
+class DefinitionErrors(TreewardenError):
+    """A definition cannot be run as it is written; nothing was started.
+
+    `complaints` has at least one member and is in the order of the file. The text of the error
+    is one line for each.
+    """
+
+    def __init__(self, complaints: Sequence[Complaint]) -> None:
+        assert complaints, "an error without a complaint"
+        self.complaints = tuple(complaints)
+        super().__init__("\n".join(str(complaint) for complaint in self.complaints))
 
 
 def place_of(location: Location) -> str:
