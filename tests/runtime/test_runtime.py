@@ -19,6 +19,7 @@ from treewarden.actors import (
     ExitReason,
     Ignore,
     Intensity,
+    Restart,
     RuntimeStarted,
     RuntimeStopped,
 )
@@ -27,6 +28,7 @@ from treewarden.storage import StoreLocked
 from treewarden.supervision_trees import (
     CommandRefused,
     ReadEvents,
+    ReadLog,
     RestartActor,
     Runtime,
     StartActor,
@@ -297,3 +299,21 @@ def test_a_forked_child_that_leaves_the_block_stops_nothing_of_its_parents(tmp_p
     )
 
     assert ("running 1 True\n", "", 0) == (done.stdout, done.stderr, done.returncode)
+
+
+def test_stopping_a_temporary_child_shows_it_stopped_though_it_is_forgotten_then(start: Any) -> None:
+    runtime = start(ChildSpec.of(Echo, id="a", restart=Restart.TEMPORARY))
+
+    stopped: Any = runtime.execute(StopActor("/dev/a"))
+
+    assert ("/dev/a", "stopped") == (stopped.path, stopped.state)
+    assert () == runtime.inspect().root.children
+
+
+def test_the_log_of_nobody_is_refused_as_nobodys(start: Any) -> None:
+    runtime = start(ChildSpec.of(Echo, id="a"))
+
+    with pytest.raises(CommandRefused, match="there is no /dev/b"):
+        runtime.execute(ReadLog("/dev/b"))
+    with pytest.raises(CommandRefused, match="/dev/a has no log"):
+        runtime.execute(ReadLog("/dev/a"))

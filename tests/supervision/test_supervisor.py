@@ -422,7 +422,7 @@ def test_giving_up_goes_up_to_the_root_when_nothing_helps(tree: "Tree", child: A
     assert tree.exit is not None
     assert Shutdown("intensity") == tree.exit.reason
     assert "/top" == tree.sink.of(SupervisorGaveUp)[-1].path
-    assert "it is the root: the runtime ends" == tree.sink.of(SupervisorGaveUp)[-1].consequence
+    assert "nothing above it restarts it" == tree.sink.of(SupervisorGaveUp)[-1].consequence
     assert tree.whereis("y") is None
     assert ("/top/y", "/top") == tree.exit.report.stopped
     assert 0 == tree.clock.pending()
@@ -477,3 +477,15 @@ def test_an_unknown_message_to_a_supervisor_is_dropped_with_a_warning(tree: "Tre
 
     assert {"x": "running"} == tree.states()
     assert 1 == len(tree.warned)
+
+
+def test_a_killed_supervisor_leaves_no_timer_behind(tree: "Tree", child: Any) -> None:
+    """A.5: a delay of ten minutes must not outlive who waits for it."""
+    top = tree.start(child("x", backoff=Backoff(initial=600.0, max=600.0)))
+    tree.tell("x", "crash")
+    assert 1 == tree.clock.pending()
+
+    top.kill()
+    tree.settle()
+
+    assert 0 == tree.clock.pending()

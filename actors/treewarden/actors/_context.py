@@ -44,7 +44,7 @@ class Context:
 
     @property
     def generation(self) -> Generation:
-        """Which incarnation this is, counted from 1 for each path in a runtime."""
+        """Which incarnation this is: it grows with each start under one incarnation of the supervisor."""
         return self._incarnation.generation
 
     @property

@@ -2,11 +2,13 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, assert_never, final
 
 from treewarden.actors import ActorPath, ChildId, ChildType, Reply, Restart, child_path, parse_path
 from treewarden.actors.processes import ProcessSystem, tail
+from treewarden.supervision_trees._children import ChildState
 from treewarden.supervision_trees._control import (
     Command,
     CommandRefused,
@@ -75,9 +77,7 @@ class CommandExecution:
             case StartActor(path):
                 return self._start(*self._locate(path))
             case StopActor(path):
-                supervisor, child = self._locate(path)
-                supervisor.terminate_child(child)
-                return self._show(supervisor, child)
+                return self._stop(*self._locate(path))
             case RestartActor(path):
                 return self._restart(*self._locate(path))
             case StopTree():
@@ -94,9 +94,7 @@ class CommandExecution:
         path = _path(text)
         parent, _, child = path.rpartition("/")
         if path == self._root:
-            raise CommandRefused(
-                f"{path} is the root: found a command for a child, expected `treewarden down` to stop it"
-            )
+            raise CommandRefused(f"{path} is the root, expected one of its children; `treewarden down` stops the tree")
         if not path.startswith(self._root + "/"):
             raise CommandRefused(f"there is no {path}; the tree is {self._root}, see `treewarden tree`")
         view = find_actor(self._inspect().root, parent)
@@ -106,6 +104,14 @@ class CommandExecution:
 
     def _start(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView:
         supervisor.restart_child(child)
+        return self._show(supervisor, child)
+
+    def _stop(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView:
+        before = self._find(supervisor, child)
+        supervisor.terminate_child(child)
+        after = self._find(supervisor, child)
+        if after is None and before is not None:  # a temporary child is forgotten with its end
+            return replace(before, state=ChildState.STOPPED.value, ready=False, uptime=None, pid=None)
         return self._show(supervisor, child)
 
     def _restart(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView:
@@ -136,11 +142,13 @@ class CommandExecution:
         return self._show(supervisor, child)
 
     def _show(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView:
-        path = f"{supervisor.path}/{child}"
-        view = find_actor(self._inspect().root, path)
+        view = self._find(supervisor, child)
         if view is None:
-            raise NotFound(ActorPath(path), ())
+            raise NotFound(child_path(supervisor.path, child), ())
         return view
+
+    def _find(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView | None:
+        return find_actor(self._inspect().root, child_path(supervisor.path, child))
 
     def _read_events(self, command: ReadEvents) -> EventsRead:
         wait = min(command.wait, LONGEST_WAIT)
@@ -152,6 +160,8 @@ class CommandExecution:
         path = _path(command.path)
         log = self._processes.log_path(path)
         if not log.is_file():
+            if find_actor(self._inspect().root, path) is None:
+                raise CommandRefused(f"there is no {path}; see `treewarden tree`")
             raise CommandRefused(f"{path} has no log at {log}; only processes that were started have one")
         return _read(log, command)
 

@@ -34,7 +34,8 @@ class SupervisorHandle:
 
         Raises:
             AlreadyStarted, AlreadyPresent: a child of that id runs, or is known.
-            StartFailed: it did not start; it is not added.
+            StartFailed: it did not start and is not added (kept, stopped, if another caller's
+                `terminate_child` was the reason).
         """
         return self._call(StartChild(spec), timeout)
 

@@ -150,7 +150,7 @@ class Supervisor(Actor):
                 super().on_receive(message)
 
     def on_system(self, message: object) -> None:
-        """Take children's notices, due timers, state requests and the order to shut down."""
+        """Take children's notices, due timers and state requests."""
         match message:
             case Declined() | Exited():
                 self._let_go(message.child, message.generation)
@@ -159,8 +159,6 @@ class Supervisor(Actor):
                 self._feed(message)
             case RetryDue() | StartOverdue() | StopOverdue():
                 self._timers.pop(message, None)
-                self._feed(message)
-            case ShutDown():
                 self._feed(message)
             case Describe(reply):
                 reply.try_set(self._describe())
@@ -177,6 +175,8 @@ class Supervisor(Actor):
 
     def on_kill(self) -> None:
         """A killed supervisor takes its children with it (OTP: their link carries `killed`)."""
+        for timer in self._timers.values():
+            timer.cancel()
         for ref in reversed(tuple(self._refs.values())):
             self.context.system.directory.unregister(ref.path, ref)
             ref.kill()
@@ -194,6 +194,7 @@ class Supervisor(Actor):
                 case Start(spec, generation):
                     self._spawn(spec, generation)
                 case Up(child):
+                    self.context.ensure_current()  # given up on, it must not register over its successor's child
                     self.context.system.directory.register(self._refs[child].path, self._refs[child])
                 case RequestStop(child, _, reason):
                     self._refs[child].request_stop(reason)
@@ -259,7 +260,7 @@ class Supervisor(Actor):
 
 def _consequence(restart: Restart, parent: ActorPath | None) -> str:
     if parent is None:
-        return "it is the root: the runtime ends"
+        return "nothing above it restarts it"
     if restart is Restart.PERMANENT:
         return f"{parent} restarts it"
     return f"{parent} does not restart it"
