@@ -1,4 +1,6 @@
-"""A supervised counter: it crashes on bad input and is back, fresh, before the next message."""
+"""A supervised counter: it crashes on bad input, and its supervisor starts a fresh one."""
+
+import time
 
 from treewarden.actors import Actor, ChildSpec
 from treewarden.supervision_trees import Runtime, Supervisor
@@ -26,7 +28,9 @@ def main() -> None:
         print("3 + 4 =", counter.ask("4"))
         counter.tell("four")  # no number: the actor crashes, its supervisor starts another
         print("it ended:", type(counter.wait_stopped(timeout=5)).__name__)
-        print("fresh, + 4 =", runtime.address("/dev/counter").ask("4"))
+        while (fresh := runtime.whereis("/dev/counter")) is None:  # until its supervisor reports it running
+            time.sleep(0.001)
+        print("fresh, + 4 =", fresh.ask("4"))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ daemon thread needs a moment; what is still there then is a leak. Not seen: othe
 """
 
 import os
+import signal
 import tempfile
 import threading
 import time
@@ -108,6 +109,12 @@ _left: pytest.StashKey[tuple[str, ...]] = pytest.StashKey()
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     os.environ[RUN_VARIABLE] = uuid.uuid4().hex
+    # A shell's `&` and nohup(1) start a run with signals ignored, and programs inherit that; the
+    # programs under test must hear them as at a terminal.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     session.config.stash[_at_start] = take_stock()
 
 

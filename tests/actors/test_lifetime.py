@@ -166,6 +166,8 @@ def test_ten_thousand_lives_leave_nothing(threads: "Threads", wait_for: Wait) ->
     ref.wait_stopped(timeout=5)
     threads.refs.append(ref)
     threads.settle()
+    # The last of them may end before one that another worker still has in hand.
+    wait_for(lambda: len(threads.exits()) >= 10_000, "all of them have ended")
     assert 10_000 == len(threads.exits())
     threads.refs.clear()
     del ref
