@@ -22,7 +22,7 @@ ACTORS = frozenset(
     ChildAbandoned ChildDeclined ChildExited ChildFailed ChildId ChildNotice ChildReady ChildRestarting ChildSpec
     ChildStartFailed ChildStarted ChildStopped ChildType ChildWaiting Clock CommandProbe Context Crashed DeadLetter
     Declined Directory Dispatcher Event EventSink ExitReason Exited Fenced FromEnv Generation Gone Health Healthy
-    HttpProbe Ignore Intensity InvalidChildSpec Killed Liveness Log LogFactory ManagedProcess MessageFenced Normal
+    HttpProbe Ignore Intensity InvalidChildSpec Killed Liveness Log LogFactory ManagedProcess MessageFenced Normal PostMortem
     Probe ProbeFailed ProbeRunner ProcessAdopted ProcessExited ProcessReplaced ProcessSpawned ProcessSpec
     ProcessStuck Readiness Ready Rejected Reply Restart RuntimeStarted RuntimeStopped RuntimeStopping ServiceMissing
     Shutdown ShutdownTime SnapshotQuarantined Started StopReport StrayEnded SupervisorGaveUp SystemClock TcpProbe
@@ -33,10 +33,10 @@ ACTORS = frozenset(
 
 SUPERVISION_TREES = frozenset(
     """
-    ActorView AlreadyPresent AlreadyStarted AnotherTree Child ChildState Command CommandRefused Complaint
+    ActorView AlreadyPresent AlreadyStarted AnotherTree AutoShutdown Child ChildState Command CommandRefused Complaint
     DefinitionErrors StopTree EventsRead Inspect InvalidSupervisor LogRead NotFound ReadEvents ReadLog RecordedEvent
     RestartActor Runtime RuntimeEnd StartActor StartFailed StateCorrupt StillRestarting StillRunning StopActor
-    StopReport Strategy SupervisionError Supervisor SupervisorHandle SweepReport TreeDefinition TreeView
+    StopReport Strategy SupervisionError Supervisor SupervisorHandle SupervisorSettings SweepReport TreeDefinition TreeView
     load_definition parse_definition
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
 )

@@ -69,6 +69,7 @@ from treewarden.actors._ids import parse_path as parse_path
 from treewarden.actors._messages import ChildNotice as ChildNotice
 from treewarden.actors._messages import Declined as Declined
 from treewarden.actors._messages import Exited as Exited
+from treewarden.actors._messages import PostMortem as PostMortem
 from treewarden.actors._messages import Ready as Ready
 from treewarden.actors._messages import Started as Started
 from treewarden.actors._messages import StopReport as StopReport
@@ -152,6 +153,7 @@ __all__ = [
     "ManagedProcess",
     "MessageFenced",
     "Normal",
+    "PostMortem",
     "Probe",
     "ProbeFailed",
     "ProbeRunner",

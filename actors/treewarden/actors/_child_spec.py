@@ -131,6 +131,8 @@ class ChildSpec:
     needs: tuple[ChildId, ...] = ()
     backoff: Backoff | None = None
     intensity: Intensity | None = None
+    significant: bool = False
+    """Whether its end may end its supervisor (OTP's flag; see `AutoShutdown`)."""
 
     def __post_init__(self) -> None:
         if not is_child_id(self.id):
@@ -141,6 +143,9 @@ class ChildSpec:
             raise InvalidChildSpec("start_timeout", self.start_timeout, "seconds above 0, or INFINITY")
         if self.id in self.needs:
             raise InvalidChildSpec("needs", list(self.needs), "siblings; a child cannot need itself")
+        if self.significant and self.restart is Restart.PERMANENT:
+            # It never ends for good, so its end can mean nothing (OTP: bad_combination).
+            raise InvalidChildSpec("significant", True, "False, or restart TRANSIENT or TEMPORARY")  # noqa: FBT003 - the value found
 
     @classmethod
     def of(
@@ -154,6 +159,7 @@ class ChildSpec:
         needs: tuple[str, ...] = (),
         backoff: Backoff | None = None,
         intensity: Intensity | None = None,
+        significant: bool = False,
         **kwargs: Any,
     ) -> "ChildSpec":
         """Describe a child made by `actor_class(*args, **kwargs)`.
@@ -179,4 +185,5 @@ class ChildSpec:
             needs=tuple(ChildId(need) for need in needs),
             backoff=backoff,
             intensity=intensity,
+            significant=significant,
         )

@@ -10,7 +10,7 @@ from typing import TypeAlias, final
 from treewarden.actors._exits import ExitReason
 from treewarden.actors._ids import ActorPath, ChildId, Generation
 
-__all__ = ["ChildNotice", "Declined", "Exited", "Kill", "Ready", "Started", "Stop", "StopReport"]
+__all__ = ["ChildNotice", "Declined", "Exited", "Kill", "PostMortem", "Ready", "Started", "Stop", "StopReport"]
 
 
 @final
@@ -74,6 +74,17 @@ class Declined:
 
 @final
 @dataclass(frozen=True, slots=True)
+class PostMortem:
+    """What an incarnation knew of itself when it ended, as text that its `describe()` let through (A.13, A.14)."""
+
+    last_message: str | None = None  # the message in hand, else the last one it handled
+    mailbox: int = 0  # messages that waited
+    state: str | None = None
+    log: tuple[str, ...] = ()  # its last events, oldest first
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Exited:
     """The child has ended: sent exactly once per incarnation, unless it `Declined`.
 
@@ -85,6 +96,7 @@ class Exited:
     reason: ExitReason
     abandoned: bool
     report: StopReport
+    post_mortem: PostMortem = PostMortem()
 
 
 ChildNotice: TypeAlias = Started | Ready | Declined | Exited

@@ -29,7 +29,9 @@ from ._recovery import SweepReport as SweepReport
 from ._runtime import Runtime as Runtime
 from ._runtime import RuntimeEnd as RuntimeEnd
 from ._runtime import StopReport as StopReport
+from ._strategy import AutoShutdown as AutoShutdown
 from ._strategy import Strategy as Strategy
+from ._strategy import SupervisorSettings as SupervisorSettings
 from ._supervisor import Supervisor as Supervisor
 from .definitions import Complaint as Complaint
 from .definitions import DefinitionErrors as DefinitionErrors

@@ -65,11 +65,9 @@ from treewarden.supervision_trees._effects import (
 from treewarden.supervision_trees._errors import AlreadyStarted
 from treewarden.supervision_trees._intensity import RestartWindow
 from treewarden.supervision_trees._machine import SupervisorMachine, checked_children
-from treewarden.supervision_trees._strategy import Strategy
+from treewarden.supervision_trees._strategy import DEFAULT_INTENSITY, AutoShutdown, Strategy, SupervisorSettings
 
 __all__ = ["ChildRow", "Describe", "Description", "Supervisor"]
-
-DEFAULT_INTENSITY = Intensity(3, within=5.0)
 
 
 @final
@@ -97,6 +95,7 @@ class Description:
     rows: tuple[ChildRow, ...]
     window: RestartWindow
     now: float
+    settings: SupervisorSettings
 
 
 class Supervisor(Actor):
@@ -114,6 +113,7 @@ class Supervisor(Actor):
         *,
         strategy: Strategy = Strategy.ONE_FOR_ONE,
         intensity: Intensity = DEFAULT_INTENSITY,
+        auto_shutdown: AutoShutdown = AutoShutdown.NEVER,
     ) -> None:
         """Take the children in start order.
 
@@ -121,7 +121,7 @@ class Supervisor(Actor):
             InvalidSupervisor: duplicate ids, needs that name nobody or form a cycle.
         """
         super().__init__()
-        self.strategy = strategy
+        self._settings = SupervisorSettings(strategy, intensity, auto_shutdown)
         self._machine = SupervisorMachine(
             self.context.path,
             checked_children(children),
@@ -255,7 +255,7 @@ class Supervisor(Actor):
             ChildRow(child, self._refs.get(child.id) if child.live else None)
             for child in self._machine.children.values()
         )
-        return Description(rows, self._machine.window, self.context.clock.monotonic())
+        return Description(rows, self._machine.window, self.context.clock.monotonic(), self._settings)
 
 
 def _consequence(restart: Restart, parent: ActorPath | None) -> str:
