@@ -20,12 +20,12 @@ ACTORS = frozenset(
     """
     BRUTAL_KILL CHILD_ID_RULE INFINITY Actor ActorCrashed ActorDead ActorPath ActorRef ActorSystem Address Backoff BrutalKill
     ChildAbandoned ChildDeclined ChildExited ChildFailed ChildId ChildNotice ChildReady ChildRestarting ChildSpec
-    ChildStartFailed ChildStarted ChildStopped ChildType ChildWaiting Clock CommandProbe Context Crashed DeadLetter
-    Declined Directory Dispatcher Event EventSink ExitReason Exited Fenced FromEnv Generation Gone Health Healthy
+    ChildStartFailed ChildStarted ChildStopped ChildType ChildWaiting Clock CommandProbe Context CrashReport Crashed DeadLetter
+    Declined Directory Dispatcher Event EventSink ExitReason Exited Fenced FromEnv Generation Gone GroupRestarting Health Healthy
     HttpProbe Ignore Intensity InvalidChildSpec Killed Liveness Log LogFactory ManagedProcess MessageFenced Normal PostMortem
     Probe ProbeFailed ProbeRunner ProcessAdopted ProcessExited ProcessReplaced ProcessSpawned ProcessSpec
     ProcessStuck Readiness Ready Rejected Reply Restart RuntimeStarted RuntimeStopped RuntimeStopping ServiceMissing
-    Shutdown ShutdownTime SnapshotQuarantined Started StopReport StrayEnded SupervisorGaveUp SystemClock TcpProbe
+    Shutdown ShutdownTime SnapshotQuarantined Started StateUnusable StopReport StrayEnded SupervisorGaveUp SystemClock TcpProbe
     ThreadDispatcher Timer TimerThread Timers TreewardenError Unhealthy Unresponsive child_path describe_exit
     is_abnormal is_child_id parse_path spawn
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
@@ -33,8 +33,8 @@ ACTORS = frozenset(
 
 SUPERVISION_TREES = frozenset(
     """
-    ActorView AlreadyPresent AlreadyStarted AnotherTree AutoShutdown Child ChildState Command CommandRefused Complaint
-    DefinitionErrors StopTree EventsRead Inspect InvalidSupervisor LogRead NotFound ReadEvents ReadLog RecordedEvent
+    ActorView ChildCounts CrashRecord TooManyChildren AlreadyPresent AlreadyStarted AnotherTree AutoShutdown Child ChildState Command CommandRefused Complaint
+    DefinitionErrors StopTree EventsRead Inspect InvalidSupervisor LogRead NotApplicable NotFound ReadEvents ReadLog RecordedEvent
     RestartActor Runtime RuntimeEnd StartActor StartFailed StateCorrupt StillRestarting StillRunning StopActor
     StopReport Strategy SupervisionError Supervisor SupervisorHandle SupervisorSettings SweepReport TreeDefinition TreeView
     load_definition parse_definition

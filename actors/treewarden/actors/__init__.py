@@ -23,6 +23,7 @@ from treewarden.actors._errors import Ignore as Ignore
 from treewarden.actors._errors import InvalidChildSpec as InvalidChildSpec
 from treewarden.actors._errors import Rejected as Rejected
 from treewarden.actors._errors import ServiceMissing as ServiceMissing
+from treewarden.actors._errors import StateUnusable as StateUnusable
 from treewarden.actors._errors import TreewardenError as TreewardenError
 from treewarden.actors._events import ChildAbandoned as ChildAbandoned
 from treewarden.actors._events import ChildDeclined as ChildDeclined
@@ -34,9 +35,11 @@ from treewarden.actors._events import ChildStarted as ChildStarted
 from treewarden.actors._events import ChildStartFailed as ChildStartFailed
 from treewarden.actors._events import ChildStopped as ChildStopped
 from treewarden.actors._events import ChildWaiting as ChildWaiting
+from treewarden.actors._events import CrashReport as CrashReport
 from treewarden.actors._events import DeadLetter as DeadLetter
 from treewarden.actors._events import Event as Event
 from treewarden.actors._events import EventSink as EventSink
+from treewarden.actors._events import GroupRestarting as GroupRestarting
 from treewarden.actors._events import MessageFenced as MessageFenced
 from treewarden.actors._events import ProbeFailed as ProbeFailed
 from treewarden.actors._events import ProcessAdopted as ProcessAdopted
@@ -127,6 +130,7 @@ __all__ = [
     "Clock",
     "CommandProbe",
     "Context",
+    "CrashReport",
     "Crashed",
     "DeadLetter",
     "Declined",
@@ -140,6 +144,7 @@ __all__ = [
     "FromEnv",
     "Generation",
     "Gone",
+    "GroupRestarting",
     "Health",
     "Healthy",
     "HttpProbe",
@@ -176,6 +181,7 @@ __all__ = [
     "ShutdownTime",
     "SnapshotQuarantined",
     "Started",
+    "StateUnusable",
     "StopReport",
     "StrayEnded",
     "SupervisorGaveUp",

@@ -15,6 +15,7 @@ __all__ = [
     "InvalidChildSpec",
     "Rejected",
     "ServiceMissing",
+    "StateUnusable",
     "TreewardenError",
 ]
 
@@ -66,6 +67,14 @@ class ServiceMissing(TreewardenError):
             f" start it under treewarden.supervision_trees.Runtime, or pass the service to the supervisor"
         )
         self.service = service
+
+
+class StateUnusable(TreewardenError):
+    """The stored state of a durable actor cannot be restored, the one before it included; it was not started empty."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"the stored state of {path} cannot be restored: {why}")
+        self.path, self.why = path, why
 
 
 class InvalidChildSpec(TreewardenError):

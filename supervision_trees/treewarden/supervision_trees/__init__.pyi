@@ -1,5 +1,6 @@
 from ._children import Child as Child
 from ._children import ChildState as ChildState
+from ._children import CrashRecord as CrashRecord
 from ._control import Command as Command
 from ._control import CommandRefused as CommandRefused
 from ._control import EventsRead as EventsRead
@@ -14,11 +15,14 @@ from ._control import StopTree as StopTree
 from ._errors import AlreadyPresent as AlreadyPresent
 from ._errors import AlreadyStarted as AlreadyStarted
 from ._errors import InvalidSupervisor as InvalidSupervisor
+from ._errors import NotApplicable as NotApplicable
 from ._errors import NotFound as NotFound
 from ._errors import StartFailed as StartFailed
 from ._errors import StillRestarting as StillRestarting
 from ._errors import StillRunning as StillRunning
 from ._errors import SupervisionError as SupervisionError
+from ._errors import TooManyChildren as TooManyChildren
+from ._handle import ChildCounts as ChildCounts
 from ._handle import SupervisorHandle as SupervisorHandle
 from ._inspect import ActorView as ActorView
 from ._inspect import RecordedEvent as RecordedEvent

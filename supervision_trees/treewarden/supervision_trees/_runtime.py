@@ -54,6 +54,7 @@ from treewarden.supervision_trees._handle import SupervisorHandle
 from treewarden.supervision_trees._inspect import TreeView
 from treewarden.supervision_trees._parts import ConsoleActor
 from treewarden.supervision_trees._ports import CLOSING, make_processes, make_system, own_store
+from treewarden.supervision_trees._records import RestartRecords
 from treewarden.supervision_trees._recovery import SweepReport, sweep, sweep_all
 from treewarden.supervision_trees._registry import Registry
 from treewarden.supervision_trees._supervisor import ChildRow, Supervisor
@@ -257,8 +258,11 @@ class Runtime:
         processes = make_processes(
             store, state_dir=self._state_dir, registry=self._registry, on_error=self._report, closers=self._closers
         )
+        # Without a state directory nothing outlives the runtime, so there is nothing to remember for.
+        restarts = None if self._state_dir is None else RestartRecords(store, self._clock.wall, events=self._hub)
         self._system = make_system(
             processes,
+            restarts=restarts,
             clock=self._clock,
             events=self._give_ups,
             registry=self._registry,
