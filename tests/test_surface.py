@@ -33,7 +33,7 @@ ACTORS = frozenset(
 
 SUPERVISION_TREES = frozenset(
     """
-    ActorView ChildCounts CrashRecord TooManyChildren AlreadyPresent AlreadyStarted AnotherTree AutoShutdown Child ChildState Command CommandRefused Complaint
+    ActorView ChildCounts CrashRecord CrashView CrashesRead ReadCrashes TooManyChildren AlreadyPresent AlreadyStarted AnotherTree AutoShutdown Child ChildState Command CommandRefused Complaint
     DefinitionErrors StopTree EventsRead Inspect InvalidSupervisor LogRead NotApplicable NotFound ReadEvents ReadLog RecordedEvent
     RestartActor Runtime RuntimeEnd StartActor StartFailed StateCorrupt StillRestarting StillRunning StopActor
     StopReport Strategy SupervisionError Supervisor SupervisorHandle SupervisorSettings SweepReport TreeDefinition TreeView

@@ -13,9 +13,11 @@ import pytest
 
 from treewarden.supervision_trees._control import (
     Command,
+    CrashesRead,
     EventsRead,
     Inspect,
     LogRead,
+    ReadCrashes,
     ReadEvents,
     ReadLog,
     RestartActor,
@@ -92,6 +94,7 @@ def answers(tree: TreeView, actor: ActorView) -> dict[type[Command], Callable[[C
         StopActor: lambda _: replace(actor, state="stopped", ready=False, pid=None),
         RestartActor: lambda _: actor,
         ReadEvents: lambda _: EventsRead((), 0, 0),
+        ReadCrashes: lambda _: CrashesRead(()),
         ReadLog: lambda _: LogRead("", 0),
         StopTree: lambda _: None,
     }

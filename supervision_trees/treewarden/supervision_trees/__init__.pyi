@@ -3,9 +3,11 @@ from ._children import ChildState as ChildState
 from ._children import CrashRecord as CrashRecord
 from ._control import Command as Command
 from ._control import CommandRefused as CommandRefused
+from ._control import CrashesRead as CrashesRead
 from ._control import EventsRead as EventsRead
 from ._control import Inspect as Inspect
 from ._control import LogRead as LogRead
+from ._control import ReadCrashes as ReadCrashes
 from ._control import ReadEvents as ReadEvents
 from ._control import ReadLog as ReadLog
 from ._control import RestartActor as RestartActor
@@ -25,6 +27,7 @@ from ._errors import TooManyChildren as TooManyChildren
 from ._handle import ChildCounts as ChildCounts
 from ._handle import SupervisorHandle as SupervisorHandle
 from ._inspect import ActorView as ActorView
+from ._inspect import CrashView as CrashView
 from ._inspect import RecordedEvent as RecordedEvent
 from ._inspect import TreeView as TreeView
 from ._recovery import AnotherTree as AnotherTree

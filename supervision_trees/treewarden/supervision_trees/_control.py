@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from typing import TypeAlias, final
 
 from treewarden.actors import TreewardenError
+from treewarden.supervision_trees._inspect import CrashView
 
 __all__ = [
     "Command",
     "CommandRefused",
+    "CrashesRead",
     "EventsRead",
     "Inspect",
     "LogRead",
+    "ReadCrashes",
     "ReadEvents",
     "ReadLog",
     "RestartActor",
@@ -90,6 +93,22 @@ class EventsRead:
 
 @final
 @dataclass(frozen=True, slots=True)
+class ReadCrashes:
+    """The last crashes of a child, those before a restart of the runtime included."""
+
+    path: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CrashesRead:
+    """The answer to `ReadCrashes`, oldest first."""
+
+    crashes: tuple[CrashView, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class ReadLog:
     """A process's output. Without `offset` the last `lines`; with it what was written from byte `offset` on."""
 
@@ -107,4 +126,4 @@ class LogRead:
     next_offset: int
 
 
-Command: TypeAlias = Inspect | StartActor | StopActor | RestartActor | StopTree | ReadEvents | ReadLog
+Command: TypeAlias = Inspect | StartActor | StopActor | RestartActor | StopTree | ReadEvents | ReadCrashes | ReadLog

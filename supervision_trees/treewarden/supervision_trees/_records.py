@@ -116,21 +116,16 @@ class RestartRecords:
             {
                 "at": wall - (now - crash.at),
                 "generation": crash.generation,
-                "reason": _storable(crash.reason),
-                "traceback": _storable(crash.traceback),
-                "last_message": None if crash.last_message is None else _storable(crash.last_message),
+                "reason": crash.reason,
+                "traceback": crash.traceback,
+                "last_message": crash.last_message,
                 "mailbox": crash.mailbox,
-                "state": None if crash.state is None else _storable(crash.state),
+                "state": crash.state,
             }
             for crash in child.crashes
         ]
         state: _StoredChild = {"failures": failures, "own": [wall - age for age in own], "crashes": crashes}
         return Put(child_path(supervisor, child.id) + _CHILD, CHILD_SCHEMA, VERSION, child.generation, state)
-
-
-def _storable(text: str) -> str:
-    # A message of an exception may hold a lone surrogate (a file name of other bytes); msgpack takes none.
-    return text.encode(errors="backslashreplace").decode()
 
 
 def _ages(walls: Iterable[float], wall: float) -> tuple[float, ...]:

@@ -277,6 +277,7 @@ class Runtime:
             request_stop=self.request_stop,
             events=self._hub,
             processes=processes,
+            monotonic=self._clock.monotonic,
         )
         self._start_parts()
         self._hub.emit(RuntimeStarted(self._root_path, os.getpid()))

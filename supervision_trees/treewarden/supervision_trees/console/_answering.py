@@ -13,6 +13,7 @@ from treewarden.actors import TreewardenError
 from treewarden.supervision_trees._control import (
     Command,
     Inspect,
+    ReadCrashes,
     ReadEvents,
     ReadLog,
     RestartActor,
@@ -82,7 +83,7 @@ def plan(body: bytes) -> Planned | Failure:
 def _lane_of(command: Command) -> LaneName:
     """Where `command` is carried out."""
     match command:
-        case Inspect() | ReadLog():
+        case Inspect() | ReadCrashes() | ReadLog():
             return LaneName.READ
         case ReadEvents(wait=wait):
             return LaneName.WAIT if wait > 0 else LaneName.READ

@@ -16,9 +16,11 @@ from treewarden.actors import Clock, SystemClock
 from treewarden.supervision_trees._control import (
     Command,
     CommandRefused,
+    CrashesRead,
     EventsRead,
     Inspect,
     LogRead,
+    ReadCrashes,
     ReadEvents,
     ReadLog,
     RestartActor,
@@ -89,6 +91,8 @@ class ConsoleClient:
     def execute(self, command: StartActor | StopActor | RestartActor, *, timeout: float) -> ActorView: ...
     @overload
     def execute(self, command: ReadEvents, *, timeout: float) -> EventsRead: ...
+    @overload
+    def execute(self, command: ReadCrashes, *, timeout: float) -> CrashesRead: ...
     @overload
     def execute(self, command: ReadLog, *, timeout: float) -> LogRead: ...
     @overload
@@ -206,6 +210,7 @@ _RESULT_OF: Final[dict[type[Command], type[object]]] = {
     StopActor: ActorView,
     RestartActor: ActorView,
     ReadEvents: EventsRead,
+    ReadCrashes: CrashesRead,
     ReadLog: LogRead,
     StopTree: type(None),
 }

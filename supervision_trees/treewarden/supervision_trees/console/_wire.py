@@ -14,9 +14,11 @@ from typing import Final, TypeAlias, assert_never, final
 
 from treewarden.supervision_trees._control import (
     Command,
+    CrashesRead,
     EventsRead,
     Inspect,
     LogRead,
+    ReadCrashes,
     ReadEvents,
     ReadLog,
     RestartActor,
@@ -24,7 +26,7 @@ from treewarden.supervision_trees._control import (
     StopActor,
     StopTree,
 )
-from treewarden.supervision_trees._inspect import ActorView, TreeView
+from treewarden.supervision_trees._inspect import ActorView, CrashView, TreeView
 from treewarden.supervision_trees.console._fields import Fields, WireError
 
 __all__ = [
@@ -43,7 +45,7 @@ LONGEST_WAIT: Final = 30.0  # seconds that one `ReadEvents` may hold a thread of
 _MOST_EVENTS: Final = 100_000
 _MOST_LINES: Final = 100_000
 
-Result: TypeAlias = TreeView | ActorView | EventsRead | LogRead | None
+Result: TypeAlias = TreeView | ActorView | EventsRead | CrashesRead | LogRead | None
 
 
 class ErrorKind(Enum):
@@ -84,6 +86,8 @@ def command_to_plain(command: Command) -> dict[str, object]:
             return {"command": "restart", "path": path}
         case ReadEvents(since, limit, wait):
             return {"command": "read-events", "since": since, "limit": limit, "wait": wait}
+        case ReadCrashes(path):
+            return {"command": "read-crashes", "path": path}
         case ReadLog(path, lines, offset):
             return {"command": "read-log", "path": path, "lines": lines, "offset": offset}
         case _:
@@ -114,6 +118,8 @@ def answer_to_plain(answer: Answer) -> dict[str, object]:
             return {"result": "actor", "value": answer.to_json()}
         case EventsRead(events, last, missed):
             return {"result": "events", "value": {"events": events, "last": last, "missed": missed}}
+        case CrashesRead(crashes):
+            return {"result": "crashes", "value": {"crashes": [crash.to_json() for crash in crashes]}}
         case LogRead(text, next_offset):
             return {"result": "log", "value": {"text": text, "next_offset": next_offset}}
         case Failure(kind, message):
@@ -212,12 +218,30 @@ def _read_actor(value: object) -> ActorView:
         health=fields.text_or_none("health"),
         intensity=fields.text_or_none("intensity"),
         children=tuple(_read_actor(child) for child in fields.items("children")),
+        strategy=fields.text_or_none("strategy"),
     )
 
 
 def _read_events(value: object) -> EventsRead:
     fields = Fields("events", value)
     return EventsRead(fields.maps("events"), fields.integer("last"), fields.integer("missed"))
+
+
+def _read_crashes(value: object) -> CrashesRead:
+    return CrashesRead(tuple(_read_crash(crash) for crash in Fields("crashes", value).items("crashes")))
+
+
+def _read_crash(value: object) -> CrashView:
+    fields = Fields("crash", value)
+    return CrashView(
+        ago=fields.number("ago"),
+        generation=fields.integer("generation"),
+        reason=fields.text("reason"),
+        traceback=fields.text("traceback"),
+        last_message=fields.text_or_none("last_message"),
+        mailbox=fields.integer("mailbox"),
+        state=fields.text_or_none("state"),
+    )
 
 
 def _read_log(value: object) -> LogRead:
@@ -232,6 +256,7 @@ _COMMANDS: Final[Mapping[str, Callable[[Fields], Command]]] = {
     "stop": lambda fields: StopActor(_read_path(fields)),
     "restart": lambda fields: RestartActor(_read_path(fields)),
     "read-events": _read_read_events,
+    "read-crashes": lambda fields: ReadCrashes(_read_path(fields)),
     "read-log": _read_read_log,
 }
 
@@ -240,5 +265,6 @@ _RESULTS: Final[Mapping[str, Callable[[object], Result]]] = {
     "tree": _read_tree,
     "actor": _read_actor,
     "events": _read_events,
+    "crashes": _read_crashes,
     "log": _read_log,
 }
