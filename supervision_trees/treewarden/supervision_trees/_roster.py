@@ -200,7 +200,7 @@ class Roster:
     def forget(self, child: Child) -> None:
         """Drop `child`, its spec and what is remembered of it."""
         self.table.forget(child)
-        if child.crashes:
+        if child.crashes or child.failures or child.restarts:
             self._effects.append(Forget(child.id))
 
     # Failing
