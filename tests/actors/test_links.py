@@ -1,5 +1,6 @@
 """A link ends both, or tells the one that traps exits (supervision.md A.12, B 3.2)."""
 
+import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -66,7 +67,7 @@ def linked(world: "World", *, traps: bool = False, kind: type[Actor] = Partner) 
     world.settle()
     if traps:
         do(world, one, lambda actor: actor.context.trap_exits())
-    do(world, one, lambda actor: actor.context.link(other))
+    do(world, one, linking(other))
     return one, other
 
 
@@ -75,6 +76,15 @@ def ended(world: "World", ref: ActorRef[Any]) -> list[ExitReason]:
     reason = ref.incarnation().exit_reason()
     assert (reason is None) == ref.is_alive()
     return [] if reason is None else [reason]
+
+
+def linking(target: ActorRef[Any] | Address) -> Callable[[Any], None]:
+    """A message: link to `target`."""
+
+    def act(actor: Any) -> None:
+        actor.context.link(target)
+
+    return act
 
 
 def raising(actor: Any) -> None:
@@ -188,8 +198,8 @@ def test_an_end_passes_along_a_chain_of_links_and_stops_at_one_that_traps(world:
     refs = [world.spawn(Partner, path=f"/a{number}") for number in range(5)]
     world.settle()
     do(world, refs[3], lambda actor: actor.context.trap_exits())
-    for one, other in zip(refs, refs[1:], strict=False):
-        do(world, one, lambda actor, other=other: actor.context.link(other))
+    for one, other in itertools.pairwise(refs):
+        do(world, one, linking(other))
     crash(refs[0])
     world.settle()
 
@@ -215,14 +225,14 @@ def test_an_undone_link_passes_nothing_on_in_either_direction(world: "World") ->
 def test_linking_twice_is_linking_once_and_linking_oneself_is_nothing(world: "World") -> None:
     """B 3.2: links are not stackable."""
     one, other = linked(world, traps=True)
-    do(world, one, lambda actor: actor.context.link(other))
-    do(world, other, lambda actor: actor.context.link(one))
-    do(world, one, lambda actor: actor.context.link(one))
+    do(world, one, linking(other))
+    do(world, other, linking(one))
+    do(world, one, linking(one))
     crash(other)
     world.settle()
 
     assert 1 == len(do(world, one, lambda actor: actor.seen))
-    do(world, one, lambda actor: actor.context.link(other))
+    do(world, one, linking(other))
     do(world, one, lambda actor: actor.context.unlink(one))
 
 
@@ -233,9 +243,9 @@ def test_linking_a_dead_actor_sends_its_exit_signal_with_the_true_reason(world: 
     other.kill()
     third.request_stop()
     world.settle()
-    do(world, one, lambda actor: actor.context.link(third))
+    do(world, one, linking(third))
     assert one.is_alive()
-    do(world, one, lambda actor: actor.context.link(other))
+    do(world, one, linking(other))
 
     assert [Killed()] == ended(world, one)
 
@@ -245,9 +255,9 @@ def test_linking_an_address_that_reaches_nobody_is_an_exit_signal_of_gone(world:
     one, trapping = world.spawn(Partner), world.spawn(Partner, path="/c")
     address = Address(ActorPath("/b"), world.system)
     do(world, trapping, lambda actor: actor.context.trap_exits())
-    do(world, trapping, lambda actor: actor.context.link(address))
+    do(world, trapping, linking(address))
     do(world, trapping, lambda actor: actor.context.unlink(address))
-    do(world, one, lambda actor: actor.context.link(address))
+    do(world, one, linking(address))
 
     assert [ExitSignal(address, Gone())] == do(world, trapping, lambda actor: actor.seen)
     assert [Gone()] == ended(world, one)
@@ -315,7 +325,7 @@ def test_an_actor_that_has_not_begun_yet_ends_of_its_link_as_a_failed_start(step
     one = steps.spawn(Partner)
     steps.settle()
     other, journal = steps.script("/b")
-    one.tell(lambda actor: actor.context.link(other))
+    one.tell(linking(other))
     one.tell(raising)
     one.incarnation().run()
     steps.settle()
@@ -330,7 +340,7 @@ def test_links_leave_nothing_behind_on_either_side(steps: "Steps") -> None:
     do(steps, one, lambda actor: actor.context.trap_exits())
     for number in range(50):
         other = steps.spawn(Partner, path=f"/b{number}")
-        do(steps, one, lambda actor, other=other: actor.context.link(other))
+        do(steps, one, linking(other))
         if number % 2:
             other.kill()
         else:
@@ -351,9 +361,9 @@ def test_a_link_that_races_with_the_end_is_told_exactly_once(threads: "Threads",
     rounds = 200
     for number in range(rounds):
         other = threads.spawn(Partner, path=f"/b{number}")
-        one.tell(lambda actor, other=other: actor.context.link(other))
+        one.tell(linking(other))
         if who == "both link":
-            other.tell(lambda actor: actor.context.link(one))
+            other.tell(linking(one))
         other.kill()
     threads.settle()
 
@@ -369,7 +379,7 @@ def test_a_ring_of_links_that_ends_at_many_places_at_once_ends_each_once(threads
     refs = [threads.spawn(Partner, path=f"/a{number}") for number in range(30)]
     threads.settle()
     for one, other in zip(refs, [*refs[1:], refs[0]], strict=True):
-        one.tell(lambda actor, other=other: actor.context.link(other))
+        one.tell(linking(other))
     threads.settle()
     for ref in refs[::10]:
         crash(ref)

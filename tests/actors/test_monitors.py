@@ -69,8 +69,18 @@ def do(world: "World", ref: ActorRef[Any], act: Callable[[Watcher], Any]) -> Any
     return future.get(timeout=0)
 
 
+def monitoring(target: ActorRef[Any] | Address) -> Callable[[Any], Monitor]:
+    """A message: monitor `target`."""
+
+    def act(actor: Any) -> Monitor:
+        made: Monitor = actor.context.monitor(target)
+        return made
+
+    return act
+
+
 def watch(world: "World", watcher: ActorRef[Any], target: ActorRef[Any] | Address) -> Monitor:
-    made: Monitor = do(world, watcher, lambda actor: actor.context.monitor(target))
+    made: Monitor = do(world, watcher, monitoring(target))
     return made
 
 
@@ -106,7 +116,7 @@ def test_a_crash_brings_down_with_the_exception(world: "World", where: str) -> N
     """B 3.2."""
     watcher = world.spawn(Watcher)
     target, _ = world.script("/b", acts={where: raising})
-    made = do(world, watcher, lambda actor: actor.context.monitor(target))
+    made = do(world, watcher, monitoring(target))
     if where == "receive":
         target.tell(raising)
     else:
@@ -124,7 +134,7 @@ def test_a_start_that_declines_is_a_normal_end(steps: "Steps") -> None:
     watcher = steps.spawn(Watcher)
     steps.settle()
     target, _ = steps.script("/b", start=declining)
-    watcher.tell(lambda actor: actor.context.monitor(target))
+    watcher.tell(monitoring(target))
     watcher.incarnation().run()  # before the other has begun
     steps.settle()
 
@@ -275,7 +285,11 @@ def test_dropping_a_monitor_takes_its_down_out_of_the_mailbox(world: "World") ->
 def test_a_monitor_of_another_actor_cannot_be_dropped(world: "World") -> None:
     watcher, other, (target, _) = world.spawn(Watcher), world.spawn(Watcher, path="/c"), world.script("/b")
     made = watch(world, watcher, target)
-    future = other.ask(lambda actor: actor.context.demonitor(made), block=False)
+
+    def drop(actor: Watcher) -> None:
+        actor.context.demonitor(made)
+
+    future = other.ask(drop, block=False)
     world.settle()
 
     with pytest.raises(ValueError, match="/c cannot drop <Monitor of /b>, which /a set"):
@@ -307,22 +321,26 @@ def test_a_down_in_the_mailbox_of_a_dead_actor_is_no_dead_letter(steps: "Steps")
 def test_an_actor_that_is_given_up_on_in_a_handler_is_down_at_that_moment(threads: "Threads") -> None:
     """A.7, A.12: its thread is still inside."""
     watcher, (target, _) = threads.spawn(Watcher), threads.script("/b")
-    watch(threads, watcher, target)
+    made = watch(threads, watcher, target)
+    watcher.tell("there")
     inside, release = threading.Event(), threading.Event()
 
     def hang(actor: "Scripted") -> None:
         inside.set()
         release.wait(5)
 
+    def look(actor: Watcher) -> list[Any]:
+        return actor.seen.copy()
+
     target.tell(hang)
     assert inside.wait(5)
     target.incarnation().abandon(LOST)
     try:
-        assert [LOST] == [down.reason for down in watcher.ask(lambda actor: actor.seen.copy())]
+        assert ["there", Down(target, LOST, made)] == watcher.ask(look)
     finally:
         release.set()
     threads.settle()
-    assert [LOST] == [down.reason for down in seen(threads, watcher)]
+    assert ["there", Down(target, LOST, made)] == seen(threads, watcher)
 
 
 def test_nothing_is_kept_for_an_actor_that_monitors_nobody(world: "World") -> None:
@@ -366,10 +384,10 @@ def test_a_monitor_that_races_with_the_end_brings_exactly_one_down(threads: "Thr
     for number in range(rounds):
         target = threads.spawn(Watcher, path=f"/t{number}")
         for watcher in watchers[:2]:
-            watcher.tell(lambda actor, target=target: actor.context.monitor(target))
+            watcher.tell(monitoring(target))
         target.kill()
         for watcher in watchers[2:]:
-            watcher.tell(lambda actor, target=target: actor.context.monitor(target))
+            watcher.tell(monitoring(target))
     threads.settle()
 
     for watcher in watchers:
@@ -385,14 +403,17 @@ def test_dropping_a_monitor_that_races_with_the_end_brings_none_after_it(threads
     """After `demonitor` has returned no `Down` is handled, however close the end was."""
     watcher = threads.spawn(Watcher)
 
-    def watch_and_drop(actor: Watcher, target: ActorRef[Any]) -> None:
-        monitor = actor.context.monitor(target)
-        target.kill()
-        actor.context.demonitor(monitor)
+    def watching_and_dropping(target: ActorRef[Any]) -> Callable[[Watcher], None]:
+        def act(actor: Watcher) -> None:
+            monitor = actor.context.monitor(target)
+            target.kill()
+            actor.context.demonitor(monitor)
+
+        return act
 
     for number in range(200):
         target = threads.spawn(Watcher, path=f"/t{number}")
-        watcher.tell(lambda actor, target=target: watch_and_drop(actor, target))
+        watcher.tell(watching_and_dropping(target))
     threads.settle()
 
     assert [] == seen(threads, watcher)

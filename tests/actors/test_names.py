@@ -117,7 +117,12 @@ def test_a_name_is_free_before_anybody_hears_of_the_end(steps: "Steps", end: Cal
 
     ref, _ = steps.script("/a", start=lambda actor: both(actor, "printer", "paper"))
     steps.directory.register(ref.path, ref)
-    ref.incarnation()._notify = lambda notice: look("supervisor") if isinstance(notice, Exited) else None
+
+    def notify(notice: object) -> None:
+        if isinstance(notice, Exited):
+            look("supervisor")
+
+    ref.incarnation()._notify = notify
     ref.incarnation().stopped.when_done(lambda: look("waiter"))
     steps.settle()
     assert ref is names.whereis("printer")
@@ -325,7 +330,11 @@ def test_a_dispatch_passes_over_members_that_have_just_ended(steps: "Steps", mon
     members = steps.system.names.members("paper")
     ref.kill()
     steps.settle()
-    monkeypatch.setattr(Names, "members", lambda *_: members)  # looked up before the kill
+
+    def found_before_the_kill(names: Names, topic: str) -> tuple[Member, ...]:
+        return members
+
+    monkeypatch.setattr(Names, "members", found_before_the_kill)
 
     assert 1 == steps.system.names.dispatch("paper", "hello")
 
