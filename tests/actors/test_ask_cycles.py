@@ -51,9 +51,8 @@ def asking(*refs: "ActorRef[Any] | Address", timeout: float | None = None) -> "A
 @pytest.mark.parametrize("timeout", [None, PATIENCE], ids=["no deadline", "deadline"])
 def test_an_actor_that_asks_itself_is_refused_at_once(world: "World", timeout: float | None) -> None:
     """B 3.1: gen_server's `calling_self`; unhandled it is a crash like any other."""
-    ref, journal = world.script()
-    ask: Act = lambda actor: actor.actor_ref.ask(doing(lambda _: journal.append("handled")), timeout=timeout)  # noqa: E731 - a message
-    future = ref.ask(ask, block=False)
+    ref, _ = world.script()
+    future = ref.ask(doing(lambda actor: actor.actor_ref.ask("me", timeout=timeout)), block=False)
     world.settle()
 
     with pytest.raises(AskCycle, match="/a -> /a") as caught:
@@ -61,8 +60,22 @@ def test_an_actor_that_asks_itself_is_refused_at_once(world: "World", timeout: f
     assert ("/a", "/a") == caught.value.paths
     assert isinstance(caught.value, RuntimeError)
     assert [Crashed] == [type(exited.reason) for exited in world.exits()]
-    assert "handled" not in journal, "what was refused had been sent"
     assert () == world.system.asks.in_flight()
+
+
+def test_what_was_refused_was_not_sent(world: "World") -> None:
+    """Its asker was told that it failed, so nobody may act on it."""
+    ref, journal = world.script()
+
+    def ask_itself(actor: "Scripted") -> None:
+        with pytest.raises(AskCycle):
+            actor.actor_ref.ask(doing(lambda _: journal.append("handled")))
+
+    ref.tell(ask_itself)
+    world.settle()
+
+    assert ref.is_alive()
+    assert ["init", "start", "receive"] == journal
 
 
 @pytest.mark.parametrize("timeout", [None, PATIENCE], ids=["no deadline", "deadline"])

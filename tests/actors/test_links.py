@@ -222,18 +222,23 @@ def test_an_undone_link_passes_nothing_on_in_either_direction(world: "World") ->
     assert one.is_alive()
 
 
-def test_linking_twice_is_linking_once_and_linking_oneself_is_nothing(world: "World") -> None:
+def test_linking_twice_is_linking_once(world: "World") -> None:
     """B 3.2: links are not stackable."""
     one, other = linked(world, traps=True)
     do(world, one, linking(other))
     do(world, other, linking(one))
-    do(world, one, linking(one))
     crash(other)
     world.settle()
 
     assert 1 == len(do(world, one, lambda actor: actor.seen))
-    do(world, one, linking(other))
-    do(world, one, lambda actor: actor.context.unlink(one))
+
+
+def test_linking_oneself_ties_nothing(world: "World") -> None:
+    """B 3.2."""
+    one = world.spawn(Partner)
+    do(world, one, linking(one))
+
+    assert one.incarnation().ties is None
 
 
 def test_linking_a_dead_actor_sends_its_exit_signal_with_the_true_reason(world: "World") -> None:

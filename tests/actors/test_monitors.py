@@ -377,6 +377,20 @@ def test_monitors_leave_nothing_behind_on_either_side(steps: "Steps") -> None:
     assert 100 == len(seen(steps, watcher))
 
 
+def test_a_dead_actor_leaves_no_monitor_and_no_link_on_others(steps: "Steps") -> None:
+    """From a thread of its own, which the fence does not cover: nobody would ever take them away."""
+    watcher, (target, _) = steps.spawn(Watcher), steps.script("/b")
+    watcher.request_stop()
+    steps.settle()
+    actor = watcher.incarnation().actor
+    assert actor is not None
+    actor.context.demonitor(actor.context.monitor(target))
+    actor.context.link(target)
+
+    assert watcher.incarnation().ties is None
+    assert target.incarnation().ties is None
+
+
 def test_a_monitor_that_races_with_the_end_brings_exactly_one_down(threads: "Threads") -> None:
     """A.12, on threads: each of several watchers, whoever is first."""
     watchers = [threads.spawn(Watcher, path=f"/w{number}") for number in range(4)]

@@ -198,7 +198,7 @@ class Incarnation:
         return self._exit_reason
 
     def waited_on(self, reply: Reply[Any]) -> AbstractContextManager[None]:
-        """Entered while the calling thread waits for `reply` from this actor; `AskCycle` if it is one's part."""
+        """Entered while the calling thread waits for `reply` of this actor; `AskCycle` if only a deadline could end it."""
         asker = running_incarnation()
         return (self if asker is None else asker).system.asks.waiting(asker, self, reply)
 
