@@ -269,14 +269,18 @@ def test_linking_an_address_that_reaches_nobody_is_an_exit_signal_of_gone(world:
 
 
 def test_linking_an_address_links_whoever_lives_there(world: "World") -> None:
-    one, other = world.spawn(Partner), world.spawn(Partner, path="/b")
+    one, trapping, other = (world.spawn(Partner, path=path) for path in ("/a", "/c", "/b"))
     world.settle()
     world.directory.register(other.path, other)
-    do(world, one, lambda actor: actor.context.link(Address(other.path, world.system)))
+    address = Address(other.path, world.system)
+    do(world, trapping, lambda actor: actor.context.trap_exits())
+    for each in (one, trapping):
+        do(world, each, linking(address))
     other.kill()
     world.settle()
 
     assert [Killed()] == ended(world, one)
+    assert [ExitSignal(other, Killed())] == do(world, trapping, lambda actor: actor.seen)
 
 
 def test_an_exit_signal_overtakes_the_mailbox_and_lets_the_message_in_hand_finish(steps: "Steps") -> None:

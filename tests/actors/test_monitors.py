@@ -171,7 +171,6 @@ def test_a_monitor_of_an_address_is_one_of_the_incarnation_that_lives_there(worl
     world.directory.register(target.path, target)
     address = Address(target.path, world.system)
     made = watch(world, watcher, address)
-    assert made.target is address
     target.kill()
     world.settle()
     successor, _ = world.script("/b")
@@ -179,7 +178,7 @@ def test_a_monitor_of_an_address_is_one_of_the_incarnation_that_lives_there(worl
     successor.kill()
     world.settle()
 
-    assert [(Killed(), made)] == [(down.reason, down.monitor) for down in seen(world, watcher)]
+    assert [Down(target, Killed(), made)] == seen(world, watcher)
 
 
 def test_monitors_are_stackable(world: "World") -> None:

@@ -107,7 +107,7 @@ class Context:
         monitor of its own. An address is resolved now; if nobody lives there the reason is `Gone()`.
         """
         self.ensure_current()
-        return monitor(self._incarnation, target, _resolved(target))
+        return monitor(self._incarnation, *_resolved(target))
 
     def demonitor(self, monitor: Monitor) -> None:
         """Drop `monitor`; no `Down` of it is handled from now on, not even one in the mailbox.
@@ -125,11 +125,11 @@ class Context:
         that nobody resolves with `Gone()`. Linking twice, or to oneself, changes nothing.
         """
         self.ensure_current()
-        link(self._incarnation, target, _resolved(target))
+        link(self._incarnation, *_resolved(target))
 
     def unlink(self, target: ActorRef[Any] | Address) -> None:
         """Undo a link on both sides; the end of one that was declared before stands."""
-        other = _resolved(target)
+        _, other = _resolved(target)
         if other is not None:
             unlink(self._incarnation, other)
 
@@ -215,9 +215,10 @@ class Context:
         return self._incarnation
 
 
-def _resolved(target: ActorRef[Any] | Address) -> Incarnation | None:
+def _resolved(target: ActorRef[Any] | Address) -> tuple[ActorRef[Any] | Address, Incarnation | None]:
+    """Who is meant: the incarnation, as a ref and itself, or an address that reaches nobody."""
     ref = target.resolve() if isinstance(target, Address) else target
-    return None if ref is None else ref.incarnation()
+    return (target, None) if ref is None else (ref, ref.incarnation())
 
 
 @final
