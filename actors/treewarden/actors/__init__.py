@@ -2,6 +2,8 @@
 
 from treewarden.actors._actor import Actor as Actor
 from treewarden.actors._actor import spawn as spawn
+from treewarden.actors._asking import AskInFlight as AskInFlight
+from treewarden.actors._asking import Asks as Asks
 from treewarden.actors._child_spec import BRUTAL_KILL as BRUTAL_KILL
 from treewarden.actors._child_spec import INFINITY as INFINITY
 from treewarden.actors._child_spec import Backoff as Backoff
@@ -18,6 +20,8 @@ from treewarden.actors._dispatcher import Dispatcher as Dispatcher
 from treewarden.actors._dispatcher import ThreadDispatcher as ThreadDispatcher
 from treewarden.actors._errors import ActorCrashed as ActorCrashed
 from treewarden.actors._errors import ActorDead as ActorDead
+from treewarden.actors._errors import AlreadyRegistered as AlreadyRegistered
+from treewarden.actors._errors import AskCycle as AskCycle
 from treewarden.actors._errors import Fenced as Fenced
 from treewarden.actors._errors import Ignore as Ignore
 from treewarden.actors._errors import InvalidChildSpec as InvalidChildSpec
@@ -69,6 +73,9 @@ from treewarden.actors._ids import Generation as Generation
 from treewarden.actors._ids import child_path as child_path
 from treewarden.actors._ids import is_child_id as is_child_id
 from treewarden.actors._ids import parse_path as parse_path
+from treewarden.actors._links import Down as Down
+from treewarden.actors._links import ExitSignal as ExitSignal
+from treewarden.actors._links import Monitor as Monitor
 from treewarden.actors._messages import ChildNotice as ChildNotice
 from treewarden.actors._messages import Declined as Declined
 from treewarden.actors._messages import Exited as Exited
@@ -76,6 +83,8 @@ from treewarden.actors._messages import PostMortem as PostMortem
 from treewarden.actors._messages import Ready as Ready
 from treewarden.actors._messages import Started as Started
 from treewarden.actors._messages import StopReport as StopReport
+from treewarden.actors._names import Member as Member
+from treewarden.actors._names import Names as Names
 from treewarden.actors._probe import CommandProbe as CommandProbe
 from treewarden.actors._probe import Health as Health
 from treewarden.actors._probe import Healthy as Healthy
@@ -111,6 +120,10 @@ __all__ = [
     "ActorRef",
     "ActorSystem",
     "Address",
+    "AlreadyRegistered",
+    "AskCycle",
+    "AskInFlight",
+    "Asks",
     "Backoff",
     "BrutalKill",
     "ChildAbandoned",
@@ -136,9 +149,11 @@ __all__ = [
     "Declined",
     "Directory",
     "Dispatcher",
+    "Down",
     "Event",
     "EventSink",
     "ExitReason",
+    "ExitSignal",
     "Exited",
     "Fenced",
     "FromEnv",
@@ -156,7 +171,10 @@ __all__ = [
     "Log",
     "LogFactory",
     "ManagedProcess",
+    "Member",
     "MessageFenced",
+    "Monitor",
+    "Names",
     "Normal",
     "PostMortem",
     "Probe",

@@ -1,15 +1,19 @@
 """Errors of the actor layer; each tells itself apart from its neighbour and carries its data."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pykka
 
 if TYPE_CHECKING:
     from treewarden.actors._exits import ExitReason
+    from treewarden.actors._ids import ActorPath
+    from treewarden.actors._ref import ActorRef
 
 __all__ = [
     "ActorCrashed",
     "ActorDead",
+    "AlreadyRegistered",
+    "AskCycle",
     "Fenced",
     "Ignore",
     "InvalidChildSpec",
@@ -49,6 +53,25 @@ class ActorCrashed(TreewardenError):
     def __init__(self, reason: "ExitReason") -> None:
         super().__init__(f"the actor ended while handling this message: {reason}")
         self.reason = reason
+
+
+class AskCycle(TreewardenError, RuntimeError):
+    """An actor was about to wait on one that, in the end, waits on it: none of them would be answered.
+
+    `paths` is the whole cycle, beginning and ending with the actor that was refused.
+    """
+
+    def __init__(self, paths: "tuple[ActorPath, ...]") -> None:
+        super().__init__(f"a cycle of asks would wait for itself: {' -> '.join(paths)}; tell, or take_reply, in one")
+        self.paths = paths
+
+
+class AlreadyRegistered(TreewardenError):
+    """The name belongs to a living actor, `ref` (OTP's `already_started`)."""
+
+    def __init__(self, name: str, ref: "ActorRef[Any]") -> None:
+        super().__init__(f"the name {name!r} is held by {ref}; a living actor keeps its name until it ends")
+        self.name, self.ref = name, ref
 
 
 class Fenced(TreewardenError):

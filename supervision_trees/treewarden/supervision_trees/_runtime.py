@@ -30,6 +30,7 @@ from treewarden.actors import (
     Generation,
     Intensity,
     Killed,
+    Names,
     Normal,
     Ready,
     Reply,
@@ -164,6 +165,11 @@ class Runtime:
     def whereis(self, path: str) -> ActorRef[Any] | None:
         """The incarnation that runs at `path` now."""
         return self._registry.lookup(parse_path(path))
+
+    @property
+    def names(self) -> Names:
+        """The registered names of this runtime."""
+        return self._system.names
 
     def supervisor(self, path: str) -> SupervisorHandle:
         """The calls of the supervisor at `path`."""
