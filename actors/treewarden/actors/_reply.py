@@ -19,7 +19,7 @@ from typing import Any, TypeAlias, TypeVar, final
 
 import pykka
 
-from treewarden.actors._dispatcher import report_unhandled, worker_waits
+from treewarden.actors._dispatcher import report_unhandled, run_steppers, worker_waits
 
 __all__ = ["Reply"]
 
@@ -44,12 +44,13 @@ class Reply(pykka.Future[T]):
         """Wait for the result, at most `timeout` seconds.
 
         Raises:
-            pykka.Timeout: if it did not come in time; it may still come.
+            pykka.Timeout: if it did not come in time; it may still come. (In a test without threads:
+                `NotAnswered`, and without waiting.)
             BaseException: whatever was set as the result.
         """
         if self._get_hook is not None:
             return super().get(timeout=timeout)
-        if self._outcome is None:
+        if self._outcome is None and not run_steppers(self.is_set):
             self._wait(timeout)
         if self._outcome is None:
             raise pykka.Timeout(f"{timeout} seconds")
