@@ -14,8 +14,7 @@ from contextlib import AbstractContextManager
 from typing import Final, final
 
 from treewarden.actors._dispatcher import Runnable, run_while_waiting
-from treewarden.actors._errors import NotAnswered as NotAnswered
-from treewarden.actors._errors import TreewardenError
+from treewarden.actors._errors import NotAnswered, TreewardenError
 from treewarden.actors._incarnation import Incarnation
 from treewarden.actors._timers import Timer, checked_delay
 
