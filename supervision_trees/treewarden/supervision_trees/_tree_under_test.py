@@ -316,6 +316,8 @@ class TreeUnderTest:
     def request_stop(self, why: str = "stop") -> None:
         """Ask the root to stop, with `Shutdown(why)`; it does so when the tree is run."""
         self._entered_root().request_stop(Shutdown(why))
+        if self._report is None:
+            self._root_child = replace(self._root_child, state=ChildState.STOPPING)
 
     def stop(self, *, within: float = PATIENCE) -> StopReport:
         """Ask the root to stop and let time pass until it has, at most `within` seconds; what was ended.
