@@ -59,7 +59,7 @@ def gate() -> Iterator[threading.Event]:
 def either(request: pytest.FixtureRequest) -> tuple[Dispatcher, Callable[[], object]]:
     """A dispatcher and what lets it finish."""
     if request.param != "threads":
-        steps = StepDispatcher() if request.param == "steps" else SeededDispatcher(random.Random(1))
+        steps = StepDispatcher() if request.param == "steps" else SeededDispatcher(random.Random(1), max_turns=1000)
         return steps, steps.run_until_idle
     real: ThreadDispatcher = request.getfixturevalue("dispatcher")
     return real, lambda: real.close(within=PATIENCE)
@@ -317,7 +317,7 @@ def _raise(error: BaseException) -> None:
 
 def drawn(seed: int) -> list[int]:
     """The order in which ten jobs run."""
-    dispatcher, ran = SeededDispatcher(random.Random(seed)), list[int]()
+    dispatcher, ran = SeededDispatcher(random.Random(seed), max_turns=1000), list[int]()
     for number in range(10):
         dispatcher.schedule(Job(partial(ran.append, number)))
     assert 10 == dispatcher.run_until_idle()
@@ -347,20 +347,20 @@ def test_turns_are_counted_by_the_moment() -> None:
 
 
 def test_a_wait_runs_what_is_scheduled_instead() -> None:
-    dispatcher, answer = SeededDispatcher(random.Random(1)), Reply[str]()
+    dispatcher, answer = SeededDispatcher(random.Random(1), max_turns=1000), Reply[str]()
     dispatcher.schedule(Job(lambda: answer.set("done")))
     with dispatcher.while_waiting():
         assert "done" == answer.get(timeout=None)
 
 
 def test_a_wait_that_nothing_scheduled_would_end_is_not_answered_at_once() -> None:
-    dispatcher = SeededDispatcher(random.Random(1))
+    dispatcher = SeededDispatcher(random.Random(1), max_turns=1000)
     with dispatcher.while_waiting(), pytest.raises(NotAnswered):
         Reply[str]().get(timeout=None)
 
 
 def test_a_wait_inside_a_turn_runs_whoever_was_scheduled_last_and_no_more_than_it_must() -> None:
-    dispatcher, answer, ran = SeededDispatcher(random.Random(1)), Reply[str](), list[str]()
+    dispatcher, answer, ran = SeededDispatcher(random.Random(1), max_turns=1000), Reply[str](), list[str]()
 
     def ask() -> None:
         dispatcher.schedule(Job(lambda: ran.append("bystander")))
@@ -375,7 +375,7 @@ def test_a_wait_inside_a_turn_runs_whoever_was_scheduled_last_and_no_more_than_i
 
 
 def test_afterwards_a_wait_is_what_it_was() -> None:
-    dispatcher, answer = SeededDispatcher(random.Random(1)), Reply[str]()
+    dispatcher, answer = SeededDispatcher(random.Random(1), max_turns=1000), Reply[str]()
     with dispatcher.while_waiting():
         pass
     dispatcher.schedule(Job(lambda: answer.set("done")))

@@ -13,6 +13,7 @@ from treewarden.actors import (
     Actor,
     ActorDead,
     ActorPath,
+    ActorRef,
     Backoff,
     ChildAbandoned,
     ChildDeclined,
@@ -31,6 +32,7 @@ from treewarden.actors import (
     ManagedProcess,
     Normal,
     ProcessSpec,
+    Reply,
     Restart,
     Shutdown,
     StopReport,
@@ -616,6 +618,20 @@ class TestLoops:
             tree.address("/top/babbler").tell("go")
             with pytest.raises(EndlessLoop, match=r"/top/babbler \(500\)"):
                 tree.wait_idle()
+
+    def test_a_tree_that_loops_at_its_start_is_reported_and_killed(self) -> None:
+        class Restless(Babbler):
+            def on_start(self) -> None:
+                refs.append(self.actor_ref)
+                self.context.tell_self("go")
+
+        refs: list[ActorRef[Restless]] = []
+        with pytest.raises(EndlessLoop, match="/top/restless"):
+            TreeUnderTest.of(ChildSpec.of(Restless, id="restless"), max_turns=500).__enter__()
+
+        assert [ref.is_alive() for ref in refs] == [False]
+        with pytest.raises(pykka.Timeout, match="0 seconds"):  # and waits are what they were
+            Reply[None]().get(timeout=0)
 
     def test_timers_that_set_each_other_without_delay_are_reported(self) -> None:
         class Hasty(Actor):

@@ -20,7 +20,6 @@ from treewarden.actors._timers import Timer, checked_delay
 
 __all__ = ["EndlessLoop", "ManualClock", "NotAnswered", "SeededDispatcher", "StepDispatcher"]
 
-MAX_TURNS: Final = 100_000  # some seconds of work; ten thousand children start in a third of it
 BUSIEST: Final = 5  # actors that an `EndlessLoop` names
 
 
@@ -145,7 +144,7 @@ class SeededDispatcher:
     One thread only.
     """
 
-    def __init__(self, chance: random.Random, *, max_turns: int = MAX_TURNS) -> None:
+    def __init__(self, chance: random.Random, *, max_turns: int) -> None:
         self._chance, self._max_turns = chance, max_turns
         self._queue: list[Runnable] = []
         # Turns of this moment, and how many there were: a sum at each turn would cost as much as the turn.

@@ -29,6 +29,7 @@ def look(ref: ActorRef[Any]) -> Reply[Description]:
     """The table of the supervisor `ref`, there already; `pykka.Timeout` in it if that has none (it has not begun, or has ended)."""
     reply: Reply[Description] = Reply()
     actor = ref.incarnation().actor
+    # Before its __init__ has run the actor has no table to show.
     if actor is not None and ref.is_alive() and ref.incarnation().status.value != "new":
         actor.on_system(Describe(reply))
     reply.try_fail(pykka.Timeout("it has no table now"))

@@ -290,21 +290,25 @@ def scripted(
 def with_stand_ins(spec: ChildSpec) -> ChildSpec:
     """`spec` with a scripted child in the place of each managed process, which needs the real clock.
 
-    Children are looked for where a `Supervisor` takes them: in a list or tuple that is its first argument,
-    or `children=`. Those that a supervisor of your own makes in its `__init__` are not seen.
+    Looked at are a supervisor's arguments that are specs, or lists or tuples of them. Children that a
+    supervisor of your own makes in its `__init__` are not seen.
     """
     if issubclass(spec.actor_class, ManagedProcess):
         return replace(spec, actor_class=Scripted, args=(), kwargs={})
     if spec.actor_class.child_type is not ChildType.SUPERVISOR:
         return spec
-    args = (_all_stand_in(spec.args[0]), *spec.args[1:]) if spec.args else ()
-    kwargs = {name: _all_stand_in(value) if name == "children" else value for name, value in spec.kwargs.items()}
-    return replace(spec, args=args, kwargs=kwargs)
+    return replace(
+        spec,
+        args=tuple(_argument(value) for value in spec.args),
+        kwargs={name: _argument(value) for name, value in spec.kwargs.items()},
+    )
 
 
-def _all_stand_in(children: object) -> object:
-    """`children` as they should be; what is no list of specs is an argument of the supervisor's own, and stays."""
-    if not isinstance(children, list | tuple):
-        return children
-    given = cast("list[object] | tuple[object, ...]", children)
-    return tuple(with_stand_ins(child) if isinstance(child, ChildSpec) else child for child in given)
+def _argument(value: object) -> object:
+    if isinstance(value, ChildSpec):
+        return with_stand_ins(value)
+    if isinstance(value, list | tuple):
+        items = cast("list[object] | tuple[object, ...]", value)
+        if any(isinstance(item, ChildSpec) for item in items):
+            return tuple(with_stand_ins(item) if isinstance(item, ChildSpec) else item for item in items)
+    return value
