@@ -296,6 +296,20 @@ class TestWhatAChildDoes:
             assert [event.generation for event in tree.events.of(ChildStartFailed)] == [2, 3]
             assert (tree.child("worker").generation, tree.child("worker").restarts) == (4, 3)
 
+    def test_lives_chosen_last_come_first_and_before_the_script(self) -> None:
+        with TreeUnderTest.of(scripted("worker", Runs(), NotReady())) as tree:
+            worker = tree.child("worker")
+            worker.next_start(HangsAtStart(), Declines())
+            worker.next_start(FailsAtStart())
+            worker.crashes()
+            tree.wait_idle()
+            assert [event.generation for event in tree.events.of(ChildStartFailed)] == [2]
+            worker.crashes()  # while it hangs
+            tree.wait_idle()
+            assert (worker.generation, worker.state) == (4, ChildState.STOPPED)
+            tree.supervisor().restart_child("worker")
+            assert not worker.is_ready
+
     def test_a_start_may_decline(self) -> None:
         with TreeUnderTest.of(scripted("a", Declines()), scripted("b")) as tree:
             assert [event.path for event in tree.events.of(ChildDeclined)] == ["/top/a"]
@@ -402,7 +416,7 @@ class TestWhatAChildDoes:
     def test_a_child_added_anew_begins_its_own_script(self) -> None:
         with TreeUnderTest.of() as tree:
             top = tree.supervisor()
-            for life in (Declines(), Runs()):
+            for life in (Runs(), Declines()):
                 top.start_child(scripted("a", life))
                 assert tree.child("a").is_alive is isinstance(life, Runs)
                 top.terminate_child("a")
@@ -625,7 +639,7 @@ class TestLoops:
                 refs.append(self.actor_ref)
                 self.context.tell_self("go")
 
-        refs: list[ActorRef[Restless]] = []
+        refs: list[ActorRef[Any]] = []
         with pytest.raises(EndlessLoop, match="/top/restless"):
             TreeUnderTest.of(ChildSpec.of(Restless, id="restless"), max_turns=500).__enter__()
 

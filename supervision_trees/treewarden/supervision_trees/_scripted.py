@@ -307,8 +307,9 @@ def with_stand_ins(spec: ChildSpec) -> ChildSpec:
 def _argument(value: object) -> object:
     if isinstance(value, ChildSpec):
         return with_stand_ins(value)
-    if isinstance(value, list | tuple):
-        items = cast("list[object] | tuple[object, ...]", value)
-        if any(isinstance(item, ChildSpec) for item in items):
-            return tuple(with_stand_ins(item) if isinstance(item, ChildSpec) else item for item in items)
-    return value
+    if not isinstance(value, list | tuple):
+        return value
+    items = cast("list[object] | tuple[object, ...]", value)
+    if not any(isinstance(item, ChildSpec) for item in items):
+        return items
+    return tuple(with_stand_ins(item) if isinstance(item, ChildSpec) else item for item in items)
