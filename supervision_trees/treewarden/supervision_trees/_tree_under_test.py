@@ -44,10 +44,10 @@ from treewarden.actors.testing import ManualClock, NotAnswered, SeededDispatcher
 from treewarden.supervision_trees._begun_call import begun
 from treewarden.supervision_trees._child_under_test import ChildUnderTest, UnknownChild, WrongState
 from treewarden.supervision_trees._children import Child, ChildState
+from treewarden.supervision_trees._event_log import LogLine, RecordedEvents, RecordedLog
 from treewarden.supervision_trees._handle import SupervisorHandle
 from treewarden.supervision_trees._inspect import TreeView
 from treewarden.supervision_trees._look import look, spots
-from treewarden.supervision_trees._records import LogLine, RecordedEvents, RecordedLog
 from treewarden.supervision_trees._registry import Registry
 from treewarden.supervision_trees._scripted import Life, Scripts, with_stand_ins
 from treewarden.supervision_trees._strategy import DEFAULT_INTENSITY, AutoShutdown, Strategy

@@ -5,7 +5,7 @@ Importing it starts nothing. See docs/testing.md.
 
 from treewarden.actors.testing import EndlessLoop, ManualClock, NotAnswered
 from treewarden.supervision_trees._child_under_test import ChildUnderTest, UnknownChild, WrongState
-from treewarden.supervision_trees._records import LogLine, RecordedEvents
+from treewarden.supervision_trees._event_log import LogLine, RecordedEvents
 from treewarden.supervision_trees._scripted import (
     CrashesAtStop,
     Declines,
