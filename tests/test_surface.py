@@ -44,11 +44,22 @@ SUPERVISION_TREES = frozenset(
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
 )
 
+TESTING = frozenset(
+    """
+    ChildUnderTest CrashesAtStop Declines EndlessLoop FailsAtStart HangsAtStart IgnoresStop LeftAlive Life LogLine
+    ManualClock NotAnswered NotReady RecordedEvents Runs Scripted ScriptedCrash SlowStop TreeUnderTest UnknownChild
+    WrongState scripted
+""".split()  # noqa: SIM905 - as above
+)
+
 SURFACE = {
     "treewarden.storage": STORAGE,
     "treewarden.actors": ACTORS,
-    "treewarden.actors.testing": frozenset({"ManualClock", "StepDispatcher"}),
+    "treewarden.actors.testing": frozenset(
+        {"EndlessLoop", "ManualClock", "NotAnswered", "SeededDispatcher", "StepDispatcher"}
+    ),
     "treewarden.supervision_trees": SUPERVISION_TREES,
+    "treewarden.supervision_trees.testing": TESTING,
 }
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "Fenced",
     "Ignore",
     "InvalidChildSpec",
+    "NotAnswered",
     "Rejected",
     "ServiceMissing",
     "StateUnusable",
@@ -41,6 +42,19 @@ class Ignore(TreewardenError):
 
 class ActorDead(TreewardenError, pykka.ActorDeadError):
     """The message could not be handled: its actor has ended. `ActorCrashed`: it ended *on* your message."""
+
+
+class NotAnswered(TreewardenError, pykka.Timeout):
+    """In a test without threads: nothing is left to run, and the answer is not there.
+
+    It stands for every wait that would need time to pass, or that nobody would ever end.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "not answered, and nothing is left to run: either time must pass (begin the call, then advance),"
+            " or two actors wait for each other, or this is a future of another runtime than the one under test"
+        )
 
 
 class ActorCrashed(TreewardenError):

@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar, final
 
 import pykka
 
-from treewarden.actors._dispatcher import report_unhandled, worker_waits
+from treewarden.actors._dispatcher import report_unhandled, run_steppers, worker_waits
 
 __all__ = ["Reply"]
 
@@ -55,7 +55,8 @@ class Reply(pykka.Future[T]):
         """Wait for the result, at most `timeout` seconds.
 
         Raises:
-            pykka.Timeout: if it did not come in time; it may still come.
+            pykka.Timeout: if it did not come in time; it may still come. (In a test without threads:
+                `NotAnswered`, and without waiting.)
             AskCycle: in an actor, if the wait could only end by its deadline.
             BaseException: whatever was set as the result.
         """
@@ -64,10 +65,10 @@ class Reply(pykka.Future[T]):
         if self._outcome is None:
             asked = self._asked
             if asked is None or (timeout is not None and timeout <= 0):  # a look is no wait
-                self._wait(timeout)
+                self._await(timeout)
             else:
                 with asked.waited_on(self):
-                    self._wait(timeout)
+                    self._await(timeout)
         if self._outcome is None:
             raise pykka.Timeout(f"{timeout} seconds")
         value, error, trace = self._outcome
@@ -99,6 +100,11 @@ class Reply(pykka.Future[T]):
                 self._callbacks.remove(wake)
         result: T = self.get(timeout=0)
         return result
+
+    def _await(self, timeout: float | None) -> None:
+        """Run the tree, if this thread is the one that runs it; block otherwise."""
+        if not run_steppers(self.is_set):
+            self._wait(timeout)
 
     def _wait(self, timeout: float | None) -> None:
         gate = threading.Lock()

@@ -42,8 +42,11 @@ def _ask(ref: ActorRef[Any]) -> Reply[Description]:
 class TreeViewer:
     """Takes one view of a tree. For one use, on one thread."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
+    def __init__(
+        self, monotonic: Callable[[], float], *, ask: Callable[[ActorRef[Any]], Reply[Description]] | None = None
+    ) -> None:
+        """`ask` requests a supervisor's table; without it, by a message in its system lane."""
+        self._monotonic, self._ask = monotonic, _ask if ask is None else ask
         self._deadline = monotonic() + DEADLINE
 
     def view(self, parent: ActorPath, row: ChildRow) -> ActorView:
@@ -53,7 +56,7 @@ class TreeViewer:
     def _request(self, row: ChildRow) -> Reply[Description] | None:
         if row.ref is None or row.child.spec.actor_class.child_type is not ChildType.SUPERVISOR:
             return None
-        return _ask(row.ref)
+        return self._ask(row.ref)
 
     def _view(self, parent: ActorPath, row: ChildRow, asked: Reply[Description] | None) -> ActorView:
         path = child_path(parent, row.child.id)
