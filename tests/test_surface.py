@@ -18,15 +18,15 @@ STORAGE = frozenset(
 
 ACTORS = frozenset(
     """
-    BRUTAL_KILL CHILD_ID_RULE INFINITY Actor ActorCrashed ActorDead ActorPath ActorRef ActorSystem Address Backoff BrutalKill
+    BRUTAL_KILL CHILD_ID_RULE INFINITY Actor ActorCrashed ActorDead ActorPath ActorRef ActorStatistics ActorStatus ActorSystem ActorTraced Address Backoff BrutalKill
     ChildAbandoned ChildDeclined ChildExited ChildFailed ChildId ChildNotice ChildReady ChildRestarting ChildSpec
     ChildStartFailed ChildStarted ChildStopped ChildType ChildWaiting Clock CommandProbe Context Crashed DeadLetter
     Declined Directory Dispatcher Event EventSink ExitReason Exited Fenced FromEnv Generation Gone Health Healthy
-    HttpProbe Ignore Intensity InvalidChildSpec Killed Liveness Log LogFactory ManagedProcess MessageFenced Normal PostMortem
+    HttpProbe Ignore Instruments Intensity InvalidChildSpec Killed Liveness Log LogFactory ManagedProcess MessageFenced Normal PostMortem
     Probe ProbeFailed ProbeRunner ProcessAdopted ProcessExited ProcessReplaced ProcessSpawned ProcessSpec
     ProcessStuck Readiness Ready Rejected Reply Restart RuntimeStarted RuntimeStopped RuntimeStopping ServiceMissing
-    Shutdown ShutdownTime SnapshotQuarantined Started StopReport StrayEnded SupervisorGaveUp SystemClock TcpProbe
-    ThreadDispatcher Timer TimerThread Timers TreewardenError Unhealthy Unresponsive child_path describe_exit
+    Shutdown ShutdownTime SnapshotQuarantined Started StateCallbackFailed StateNotReplaceable StateRequest StopReport StrayEnded SupervisorGaveUp SystemCalls SystemClock TcpProbe
+    ThreadDispatcher Timer TimerThread Timers TraceOptions TreewardenError Unhealthy Unresponsive child_path describe_exit
     is_abnormal is_child_id parse_path spawn
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
 )

@@ -41,6 +41,7 @@ VALUES: dict[str, Any] = {
     "stopped": 12,
     "survivors": (4713, 4714),
     "used": 1,
+    "what": "told",
     "why": "because",
     "within": 5.0,
 }

@@ -13,6 +13,7 @@ from treewarden.actors._dispatcher import Dispatcher
 from treewarden.actors._errors import ServiceMissing
 from treewarden.actors._events import EventSink
 from treewarden.actors._ids import ActorPath
+from treewarden.actors._instruments import Instruments
 from treewarden.actors._timers import Timers
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class ActorSystem:
     log: LogFactory
     random: random.Random
     services: Mapping[type[object], object] = field(default_factory=dict[type[object], object])
+    instruments: Instruments = field(default_factory=Instruments)
 
     def service(self, kind: type[S]) -> S:
         """The service of type `kind`.
