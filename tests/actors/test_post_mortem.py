@@ -255,6 +255,27 @@ def test_nothing_is_called_of_an_actor_that_another_thread_is_inside(threads: "T
     assert [] == asked
 
 
+def test_a_thread_that_comes_back_to_its_end_is_asked_nothing_more(steps: "Steps") -> None:
+    """The notice has gone out: what it would say reaches nobody."""
+    ref = steps.spawn(Safe)
+    ref.tell(doing(lambda actor: actor.context.incarnation().abandon(LOST)))
+    steps.settle()
+
+    actor = ref.incarnation().actor
+    assert isinstance(actor, Safe)
+    assert -1 == actor.count, "on_stop ran"
+    assert [] == actor.asked
+
+
+def test_a_crash_whose_on_stop_hangs_still_tells_what_it_knew(steps: "Steps") -> None:
+    ref, _ = steps.script(stop=lambda actor: actor.context.incarnation().abandon(LOST))
+    ref.tell(failing_handler)
+    steps.settle()
+
+    assert LOST == steps.exits()[-1].reason
+    assert ("function", True) == (last(steps).last_message, "journal" in str(last(steps).state))
+
+
 def test_an_on_stop_that_fails_after_an_orderly_end_tells_the_state_it_left(steps: "Steps") -> None:
     def stop(actor: "Scripted") -> None:
         vars(actor)["progress"] = 3
@@ -267,6 +288,10 @@ def test_an_on_stop_that_fails_after_an_orderly_end_tells_the_state_it_left(step
 
     assert "'progress': '3'" in str(last(steps).state)
     assert last(steps).last_message is None
+
+
+def failing_handler(actor: "Scripted") -> None:
+    raise ValueError("broken")
 
 
 def failing_start(actor: "Scripted") -> None:

@@ -1,8 +1,10 @@
 """Every actor answers system messages, a suspended one too, and one that hangs can be looked at (A.13, B 3.4)."""
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import pykka
@@ -28,7 +30,7 @@ from treewarden.actors import (
     Unresponsive,
 )
 from treewarden.actors._messages import Stop
-from treewarden.actors._requests import GetState, Resume, Suspend
+from treewarden.actors._requests import GetState, ReplaceState, Resume, Suspend
 
 if TYPE_CHECKING:
     from .conftest import Scripted, Steps, Threads
@@ -547,6 +549,59 @@ def test_a_request_to_a_stuck_actor_is_answered_when_it_is_given_up_on(stuck: Ac
 
     with pytest.raises(ActorDead):
         reply.get(timeout=0)
+
+
+def test_a_replace_state_that_hangs_is_answered_when_its_actor_is_given_up_on(threads: "Threads") -> None:
+    inside, release = threading.Event(), threading.Event()
+
+    def hang(state: object) -> object:
+        inside.set()
+        release.wait()
+        return state
+
+    ref = threads.spawn(Counter)
+    reply: Reply[Any] = Reply()
+    ref.incarnation().tell_system(ReplaceState(reply, hang))
+    assert inside.wait(timeout=5)
+    assert "ReplaceState" == ref.sys.status(timeout=0).in_hand
+    ref.kill()
+
+    with pytest.raises(ActorDead):
+        reply.get(timeout=0)
+    release.set()
+
+
+def test_a_request_that_is_taken_up_just_when_a_kill_comes_is_answered(steps: "Steps") -> None:
+    ref, _ = steps.script()
+    steps.settle()
+    inner = ref.incarnation()
+
+    class Between(deque[object]):
+        def popleft(self) -> object:
+            item = super().popleft()
+            if isinstance(item, GetState):
+                inner.kill()
+            return item
+
+    inner._system_lane = Between()
+    reply = send(steps, ref, GetState)
+
+    with pytest.raises(ActorDead):
+        reply.get(timeout=0)
+
+
+def test_a_stack_is_not_shown_if_its_thread_has_gone_on_to_another_actor(
+    stuck: ActorRef[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner, frames = stuck.incarnation(), sys._current_frames()
+
+    def leaving_meanwhile() -> dict[int, FrameType]:
+        inner._inside = None
+        return frames
+
+    monkeypatch.setattr(sys, "_current_frames", leaving_meanwhile)
+
+    assert () == stuck.sys.stack()
 
 
 def test_a_start_that_hangs_is_seen(threads: "Threads") -> None:

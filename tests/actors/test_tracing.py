@@ -272,6 +272,22 @@ def test_statistics_go_on_over_a_restart_and_tell_the_generation(steps: "Steps")
     assert 0 == seen.asks_answered, "an ask that the end failed was not answered"
 
 
+def test_what_a_zombie_still_does_is_not_counted(steps: "Steps") -> None:
+    """A.15: the counters are its successor's."""
+
+    def handler(zombie: "Scripted") -> str:
+        zombie.context.incarnation().abandon(Unresponsive(1.0))
+        steps.clock.advance(9.0)
+        return "too late"
+
+    ref, _ = steps.script()
+    send(steps, ref, StartStatistics)
+    ref.ask(handler, block=False)
+    steps.settle()
+
+    assert (1, 0, 0.0) == (counted(ref).messages_in, counted(ref).asks_answered, counted(ref).busy)
+
+
 def test_a_failed_start_counts_as_a_crash(steps: "Steps") -> None:
     fails: list[bool] = []
 

@@ -451,7 +451,7 @@ class Incarnation:
                 self._end_killed()
             case StateRequest():
                 if self._may_enter():
-                    self._guarded(message, self._attend, None)
+                    self._guarded(message, partial(attend, self), None)
                 else:
                     turn_away_requests((message,), self.path)
             case _ if self._suspended is not None:
@@ -467,11 +467,6 @@ class Incarnation:
     def _on_system(self, message: object) -> None:
         assert self.actor is not None
         self.actor.on_system(message)
-
-    def _attend(self, request: StateRequest) -> None:
-        attend(self, request)
-        if self._fenced:  # an `on_system` may have left it unanswered
-            turn_away_requests((request,), self.path)
 
     def _handle_user(self) -> None:
         assert self.actor is not None
@@ -618,16 +613,16 @@ class Incarnation:
             in_hand.reply.try_fail(ActorDead(f"{self.path} was given up on while it handled this message"))
         if self._notify is not None:
             report = StopReport(abandoned=(self.path,)) if abandoned else self._stop_report()
-            post_mortem = self._post_mortem(reason, abandoned=abandoned)
+            post_mortem = self._post_mortem(reason)
             self._notify(Exited(self.spec.id, self.generation, reason, abandoned, report, post_mortem))
         if abandoned:
             self._turn_away()
         return True
 
-    def _post_mortem(self, reason: ExitReason, *, abandoned: bool) -> PostMortem:
+    def _post_mortem(self, reason: ExitReason) -> PostMortem:
         found = compose_post_mortem(
             reason,
-            words=None if abandoned else self._last_words,
+            words=self._last_words,
             message=self._message,
             mailbox=len(self._user_lane),
             log=() if self.instrument is None else self.instrument.last_events(),

@@ -4,7 +4,7 @@
   before `on_stop` runs, so it is the one that failed; if `on_stop` itself failed, after it.
 - *A kill* runs none of the actor's code, not even `describe`: no state.
 - *Given up on*: a thread may still be inside, so nothing of the actor is called. The message in
-  hand is named by its type alone.
+  hand is named by its type alone; there is a state if a crash came before, and `on_stop` then hung.
 - *A failed start*: only how many messages waited already.
 - *An orderly end*: nothing.
 """
