@@ -108,7 +108,7 @@ def test_the_statistics_of_a_child_go_on_over_its_restart(tree: "Tree") -> None:
     assert (1, 1, 2) == (found.messages_in, found.crashes, found.generation)
 
 
-def test_the_calls_of_a_supervisor_are_counted(threads: "Threads") -> None:
+def test_a_supervisor_tells_its_statistics_and_what_it_lets_through_of_its_state(threads: "Threads") -> None:
     top = threads.start(child("a"))
     top.sys.start_statistics()
     with pytest.raises(StateNotReplaceable):

@@ -620,16 +620,17 @@ class Incarnation:
         return True
 
     def _post_mortem(self, reason: ExitReason) -> PostMortem:
+        instrument = self.instrument  # looked at once: the thread inside may just be dropping it
         found = compose_post_mortem(
             reason,
             words=self._last_words,
             message=self._message,
             mailbox=len(self._user_lane),
-            log=() if self.instrument is None else self.instrument.last_events(),
+            log=() if instrument is None else instrument.last_events(),
             had_started=self._started,
         )
-        if self.instrument is not None:
-            self.instrument.ended(reason)
+        if instrument is not None:
+            instrument.ended(reason)
         return found
 
     def _stop_report(self) -> StopReport:
