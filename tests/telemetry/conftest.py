@@ -49,6 +49,7 @@ VALUES: dict[str, Any] = {
     "then": "it is restarted at once",
     "traceback": "Traceback (most recent call last): ...",
     "used": 1,
+    "what": "told",
     "why": "because",
     "within": 5.0,
 }

@@ -27,8 +27,11 @@ from treewarden.actors._errors import Ignore as Ignore
 from treewarden.actors._errors import InvalidChildSpec as InvalidChildSpec
 from treewarden.actors._errors import Rejected as Rejected
 from treewarden.actors._errors import ServiceMissing as ServiceMissing
+from treewarden.actors._errors import StateCallbackFailed as StateCallbackFailed
+from treewarden.actors._errors import StateNotReplaceable as StateNotReplaceable
 from treewarden.actors._errors import StateUnusable as StateUnusable
 from treewarden.actors._errors import TreewardenError as TreewardenError
+from treewarden.actors._events import ActorTraced as ActorTraced
 from treewarden.actors._events import ChildAbandoned as ChildAbandoned
 from treewarden.actors._events import ChildDeclined as ChildDeclined
 from treewarden.actors._events import ChildExited as ChildExited
@@ -73,6 +76,8 @@ from treewarden.actors._ids import Generation as Generation
 from treewarden.actors._ids import child_path as child_path
 from treewarden.actors._ids import is_child_id as is_child_id
 from treewarden.actors._ids import parse_path as parse_path
+from treewarden.actors._instruments import ActorStatistics as ActorStatistics
+from treewarden.actors._instruments import Instruments as Instruments
 from treewarden.actors._links import Down as Down
 from treewarden.actors._links import ExitSignal as ExitSignal
 from treewarden.actors._links import Monitor as Monitor
@@ -98,6 +103,9 @@ from treewarden.actors._probe import Unhealthy as Unhealthy
 from treewarden.actors._ref import ActorRef as ActorRef
 from treewarden.actors._ref import Address as Address
 from treewarden.actors._reply import Reply as Reply
+from treewarden.actors._requests import StateRequest as StateRequest
+from treewarden.actors._sys import ActorStatus as ActorStatus
+from treewarden.actors._sys import SystemCalls as SystemCalls
 from treewarden.actors._system import ActorSystem as ActorSystem
 from treewarden.actors._system import Directory as Directory
 from treewarden.actors._system import Log as Log
@@ -105,6 +113,7 @@ from treewarden.actors._system import LogFactory as LogFactory
 from treewarden.actors._timers import Timer as Timer
 from treewarden.actors._timers import Timers as Timers
 from treewarden.actors._timers import TimerThread as TimerThread
+from treewarden.actors._tracing import TraceOptions as TraceOptions
 from treewarden.actors.processes import FromEnv as FromEnv
 from treewarden.actors.processes import ManagedProcess as ManagedProcess
 from treewarden.actors.processes import ProcessSpec as ProcessSpec
@@ -118,7 +127,10 @@ __all__ = [
     "ActorDead",
     "ActorPath",
     "ActorRef",
+    "ActorStatistics",
+    "ActorStatus",
     "ActorSystem",
+    "ActorTraced",
     "Address",
     "AlreadyRegistered",
     "AskCycle",
@@ -164,6 +176,7 @@ __all__ = [
     "Healthy",
     "HttpProbe",
     "Ignore",
+    "Instruments",
     "Intensity",
     "InvalidChildSpec",
     "Killed",
@@ -199,16 +212,21 @@ __all__ = [
     "ShutdownTime",
     "SnapshotQuarantined",
     "Started",
+    "StateCallbackFailed",
+    "StateNotReplaceable",
+    "StateRequest",
     "StateUnusable",
     "StopReport",
     "StrayEnded",
     "SupervisorGaveUp",
+    "SystemCalls",
     "SystemClock",
     "TcpProbe",
     "ThreadDispatcher",
     "Timer",
     "TimerThread",
     "Timers",
+    "TraceOptions",
     "TreewardenError",
     "Unhealthy",
     "Unresponsive",

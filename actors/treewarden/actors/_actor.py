@@ -8,7 +8,7 @@ mailbox, and every end is declared exactly once, after `on_stop` (supervision.md
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar, Final, Self, TypeVar, cast
 
@@ -21,6 +21,7 @@ from treewarden.actors._exits import ExitReason, Normal
 from treewarden.actors._ids import ActorPath, Generation
 from treewarden.actors._incarnation import Incarnation, running_incarnation
 from treewarden.actors._messages import ChildNotice, StopReport
+from treewarden.actors._outline import outline, put_attributes
 from treewarden.actors._ref import ActorRef
 from treewarden.actors._reply import Reply
 from treewarden.actors._system import ActorSystem
@@ -30,6 +31,9 @@ __all__ = ["Actor", "spawn"]
 A = TypeVar("A", bound="Actor")
 
 _urns: Final = itertools.count(1)
+
+# What `spawn` puts on the object: the machinery, not its state.
+_MACHINERY: Final = frozenset({"_actor_ref", "actor_inbox", "actor_stopped", "actor_urn", "context"})
 
 
 class Actor(pykka.Actor):
@@ -101,6 +105,36 @@ class Actor(pykka.Actor):
     def on_system(self, message: object) -> None:
         """Handle a message of the system lane. For framework actors."""
         self.context.log.warning("unexpected system message", message=type(message).__name__)
+
+    def get_state(self) -> object:
+        """What `ref.sys.get_state()` answers: by default the attributes, as a new dict."""
+        return {name: value for name, value in vars(self).items() if name not in _MACHINERY}
+
+    def set_state(self, state: Any) -> None:
+        """Take what `ref.sys.replace_state()` made: by default exactly these attributes, instead of all there were.
+
+        Raises:
+            TypeError: if `state` is no mapping of attribute names to values.
+        """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"found a state of type {type(state).__name__}, expected a mapping of attributes")
+        attributes = dict(cast("Mapping[object, object]", state))
+        wrong = [name for name in attributes if not isinstance(name, str) or name in _MACHINERY]
+        if wrong:
+            raise TypeError(f"found {wrong!r} in the new state, expected names of the actor's own attributes")
+        machinery = {name: value for name, value in vars(self).items() if name in _MACHINERY}
+        put_attributes(self, {**cast("dict[str, object]", attributes), **machinery})
+
+    def describe(self) -> object:
+        """What may be shown of the state in statuses and crash reports (OTP's format_status).
+
+        By default names, numbers, enum members, lengths and types: no text, no contents.
+        """
+        return outline({name: value for name, value in vars(self).items() if name not in _MACHINERY})
+
+    def describe_message(self, message: object) -> str:
+        """What may be shown of a message in traces and crash reports; by default its type."""
+        return type(message).__name__
 
     def stop_report(self) -> StopReport:
         """What the end of this actor really ended. For framework actors."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pykka
 
 if TYPE_CHECKING:
-    from treewarden.actors._exits import ExitReason
+    from treewarden.actors._exits import Crashed, ExitReason
     from treewarden.actors._ids import ActorPath
     from treewarden.actors._ref import ActorRef
 
@@ -20,6 +20,8 @@ __all__ = [
     "NotAnswered",
     "Rejected",
     "ServiceMissing",
+    "StateCallbackFailed",
+    "StateNotReplaceable",
     "StateUnusable",
     "TreewardenError",
 ]
@@ -93,6 +95,21 @@ class Fenced(TreewardenError):
 
     Raised only inside an abandoned actor, by the context calls that would act on the world.
     """
+
+
+class StateCallbackFailed(TreewardenError):
+    """A state request could not be answered, as a function raised; the actor lives on, its state unchanged.
+
+    OTP's `{error, {callback_failed, ...}}`. `call` is the request, `crash` what was raised and where.
+    """
+
+    def __init__(self, call: str, crash: "Crashed") -> None:
+        super().__init__(f"{call} failed, the state is unchanged: {type(crash.error).__name__}: {crash.error}")
+        self.call, self.crash = call, crash
+
+
+class StateNotReplaceable(Rejected):
+    """An actor of this kind does not let its state be replaced as a whole; the message names the way there is."""
 
 
 class ServiceMissing(TreewardenError):

@@ -11,6 +11,7 @@ from treewarden.actors._exits import ExitReason
 from treewarden.actors._ids import ActorPath, ChildId, Generation
 
 __all__ = [
+    "ActorTraced",
     "ChildAbandoned",
     "ChildDeclined",
     "ChildExited",
@@ -243,6 +244,17 @@ class MessageFenced:
 
 @final
 @dataclass(frozen=True, slots=True)
+class ActorTraced:
+    """A traced actor was `told` or `asked` a message or `sent` one; or its trace `ended` by itself."""
+
+    path: ActorPath
+    generation: Generation
+    what: str
+    message: str  # what the actor's `describe_message` lets through
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class ProcessSpawned:
     """An OS process was started and its identity is on record."""
 
@@ -343,6 +355,7 @@ Event: TypeAlias = (
     | SupervisorGaveUp
     | DeadLetter
     | MessageFenced
+    | ActorTraced
     | ProcessSpawned
     | ProcessAdopted
     | ProcessReplaced

@@ -12,6 +12,7 @@ from treewarden.actors._ids import ActorPath, Generation, parse_path
 from treewarden.actors._incarnation import Ask, Incarnation
 from treewarden.actors._messages import Kill, Stop
 from treewarden.actors._reply import Reply
+from treewarden.actors._sys import SystemCalls
 from treewarden.actors._system import ActorSystem
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ class ActorRef(pykka.ActorRef[A]):
     def status(self) -> object:
         """What the actor last made known of itself (`context.publish`); None if nothing."""
         return self._incarnation.published
+
+    @property
+    def sys(self) -> SystemCalls:
+        """System messages: look into the actor, suspend it, trace it."""
+        return SystemCalls(self._incarnation)
 
     def __str__(self) -> str:
         return f"{self.actor_class.__name__} {self.path} (generation {self.generation})"

@@ -14,6 +14,7 @@ from treewarden.actors._dispatcher import Dispatcher
 from treewarden.actors._errors import ServiceMissing
 from treewarden.actors._events import EventSink
 from treewarden.actors._ids import ActorPath
+from treewarden.actors._instruments import Instruments
 from treewarden.actors._names import Names
 from treewarden.actors._timers import Timers
 
@@ -80,6 +81,7 @@ class ActorSystem:
     services: Mapping[type[object], object] = field(default_factory=dict[type[object], object])
     names: Names = field(default_factory=Names)
     asks: Asks = field(default_factory=Asks)
+    instruments: Instruments = field(default_factory=Instruments)
 
     def service(self, kind: type[S]) -> S:
         """The service of type `kind`.

@@ -10,7 +10,7 @@ from typing import Any, Final, final
 
 import pykka
 
-from treewarden.actors import ActorPath, ActorRef, ChildType, Reply, child_path, describe_exit
+from treewarden.actors import ActorDead, ActorPath, ActorRef, ChildType, Reply, child_path, describe_exit
 from treewarden.actors.processes import ManagedProcess, ProcessStatus
 from treewarden.supervision_trees._children import Child, ChildState
 from treewarden.supervision_trees._inspect import ActorView
@@ -26,7 +26,8 @@ def describe_supervisor(ref: ActorRef[Any], *, timeout: float) -> Description:
     """The table of the supervisor `ref`.
 
     Raises:
-        pykka.Timeout: if it did not answer within `timeout` seconds (an ended one never does).
+        pykka.Timeout: if it did not answer within `timeout` seconds.
+        ActorDead: if it has ended.
     """
     description: Description = _ask(ref).get(timeout=timeout)
     return description
@@ -64,7 +65,7 @@ class TreeViewer:
             return _leaf(path, row.child, row.ref, self._monotonic())
         try:
             found = asked.get(timeout=max(self._deadline - self._monotonic(), 0.0))
-        except pykka.Timeout:
+        except (pykka.Timeout, ActorDead):
             return replace(_any(path, row.child, self._monotonic()), state="silent")
         # All supervisors of a level are asked before any is waited for, so a silent one costs once.
         requests = [(below, self._request(below)) for below in found.rows]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import assert_never, final
 
 from treewarden.actors import (
+    ActorTraced,
     ChildAbandoned,
     ChildDeclined,
     ChildExited,
@@ -119,6 +120,8 @@ def _say(event: Event) -> tuple[Level, str]:
             return "warning", f"nobody at {path} took a {message}"
         case MessageFenced(path, generation, message):
             return "warning", f"{message} of {path} generation {generation}, given up on before, was refused"
+        case ActorTraced(path, generation, what, message):
+            return "info", f"{path} generation {generation}: {what} {message}"
         case ProcessSpawned(path, incarnation, pid):
             return "info", f"{path} runs as pid {pid} (incarnation {incarnation})"
         case ProcessAdopted(path, incarnation, pid):
