@@ -25,7 +25,7 @@ ACTORS = frozenset(
     HttpProbe Ignore Intensity InvalidChildSpec Killed Liveness Log LogFactory ManagedProcess MessageFenced Normal PostMortem
     Probe ProbeFailed ProbeRunner ProcessAdopted ProcessExited ProcessReplaced ProcessSpawned ProcessSpec
     ProcessStuck Readiness Ready Rejected Reply Restart RuntimeStarted RuntimeStopped RuntimeStopping ServiceMissing
-    Shutdown ShutdownTime SnapshotQuarantined Started StopReport StrayEnded SupervisorGaveUp SystemClock TcpProbe
+    Shutdown ShutdownTime SnapshotFellBack SnapshotQuarantined Snapshots Started StateInUse StateUnusable StopReport StrayEnded SupervisorGaveUp SystemClock TcpProbe
     ThreadDispatcher Timer TimerThread Timers TreewardenError Unhealthy Unresponsive child_path describe_exit
     is_abnormal is_child_id parse_path spawn
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
@@ -34,7 +34,7 @@ ACTORS = frozenset(
 SUPERVISION_TREES = frozenset(
     """
     ActorView AlreadyPresent AlreadyStarted AnotherTree AutoShutdown Child ChildState Command CommandRefused Complaint
-    DefinitionErrors StopTree EventsRead Inspect InvalidSupervisor LogRead NotFound ReadEvents ReadLog RecordedEvent
+    DefinitionErrors DiscardState StopTree EventsRead Inspect InvalidSupervisor LogRead NotFound ReadEvents ReadLog RecordedEvent
     RestartActor Runtime RuntimeEnd StartActor StartFailed StateCorrupt StillRestarting StillRunning StopActor
     StopReport Strategy SupervisionError Supervisor SupervisorHandle SupervisorSettings SweepReport TreeDefinition TreeView
     load_definition parse_definition

@@ -13,6 +13,7 @@ import pytest
 
 from treewarden.supervision_trees._control import (
     Command,
+    DiscardState,
     EventsRead,
     Inspect,
     LogRead,
@@ -91,6 +92,7 @@ def answers(tree: TreeView, actor: ActorView) -> dict[type[Command], Callable[[C
         StartActor: lambda _: actor,
         StopActor: lambda _: replace(actor, state="stopped", ready=False, pid=None),
         RestartActor: lambda _: actor,
+        DiscardState: lambda _: replace(actor, state="stopped", ready=False, pid=None),
         ReadEvents: lambda _: EventsRead((), 0, 0),
         ReadLog: lambda _: LogRead("", 0),
         StopTree: lambda _: None,

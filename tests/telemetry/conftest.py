@@ -37,12 +37,14 @@ VALUES: dict[str, Any] = {
     "reason": Crashed(ValueError("no such port")),
     "restarts": 4,
     "root": "/dev",
+    "sequence": 41,
     "signal": None,
     "stopped": 12,
     "survivors": (4713, 4714),
     "used": 1,
     "why": "because",
     "within": 5.0,
+    "written_at": 1_700_000_000.25,
 }
 
 

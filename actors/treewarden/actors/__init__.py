@@ -23,6 +23,8 @@ from treewarden.actors._errors import Ignore as Ignore
 from treewarden.actors._errors import InvalidChildSpec as InvalidChildSpec
 from treewarden.actors._errors import Rejected as Rejected
 from treewarden.actors._errors import ServiceMissing as ServiceMissing
+from treewarden.actors._errors import StateInUse as StateInUse
+from treewarden.actors._errors import StateUnusable as StateUnusable
 from treewarden.actors._errors import TreewardenError as TreewardenError
 from treewarden.actors._events import ChildAbandoned as ChildAbandoned
 from treewarden.actors._events import ChildDeclined as ChildDeclined
@@ -47,6 +49,7 @@ from treewarden.actors._events import ProcessStuck as ProcessStuck
 from treewarden.actors._events import RuntimeStarted as RuntimeStarted
 from treewarden.actors._events import RuntimeStopped as RuntimeStopped
 from treewarden.actors._events import RuntimeStopping as RuntimeStopping
+from treewarden.actors._events import SnapshotFellBack as SnapshotFellBack
 from treewarden.actors._events import SnapshotQuarantined as SnapshotQuarantined
 from treewarden.actors._events import StrayEnded as StrayEnded
 from treewarden.actors._events import SupervisorGaveUp as SupervisorGaveUp
@@ -86,6 +89,7 @@ from treewarden.actors._probe import Unhealthy as Unhealthy
 from treewarden.actors._ref import ActorRef as ActorRef
 from treewarden.actors._ref import Address as Address
 from treewarden.actors._reply import Reply as Reply
+from treewarden.actors._snapshots import Snapshots as Snapshots
 from treewarden.actors._system import ActorSystem as ActorSystem
 from treewarden.actors._system import Directory as Directory
 from treewarden.actors._system import Log as Log
@@ -174,8 +178,12 @@ __all__ = [
     "ServiceMissing",
     "Shutdown",
     "ShutdownTime",
+    "SnapshotFellBack",
     "SnapshotQuarantined",
+    "Snapshots",
     "Started",
+    "StateInUse",
+    "StateUnusable",
     "StopReport",
     "StrayEnded",
     "SupervisorGaveUp",

@@ -6,6 +6,7 @@ import pykka
 
 if TYPE_CHECKING:
     from treewarden.actors._exits import ExitReason
+    from treewarden.actors._ids import ActorPath
 
 __all__ = [
     "ActorCrashed",
@@ -15,6 +16,8 @@ __all__ = [
     "InvalidChildSpec",
     "Rejected",
     "ServiceMissing",
+    "StateInUse",
+    "StateUnusable",
     "TreewardenError",
 ]
 
@@ -66,6 +69,25 @@ class ServiceMissing(TreewardenError):
             f" start it under treewarden.supervision_trees.Runtime, or pass the service to the supervisor"
         )
         self.service = service
+
+
+class StateUnusable(TreewardenError):
+    """What is stored of a durable actor cannot be used, so it was not started: never empty in its place (A.18)."""
+
+    def __init__(self, path: "ActorPath", why: str) -> None:
+        super().__init__(
+            f"the stored state of {path} cannot be used: {why}. It was not started;"
+            f" to start it without that state: treewarden restart {path} --discard-state"
+        )
+        self.path, self.why = path, why
+
+
+class StateInUse(TreewardenError):
+    """A living incarnation holds this state; nothing was discarded."""
+
+    def __init__(self, path: "ActorPath") -> None:
+        super().__init__(f"the state of {path} is in use by a living incarnation; stop it first")
+        self.path = path
 
 
 class InvalidChildSpec(TreewardenError):

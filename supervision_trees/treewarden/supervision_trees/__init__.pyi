@@ -2,6 +2,7 @@ from ._children import Child as Child
 from ._children import ChildState as ChildState
 from ._control import Command as Command
 from ._control import CommandRefused as CommandRefused
+from ._control import DiscardState as DiscardState
 from ._control import EventsRead as EventsRead
 from ._control import Inspect as Inspect
 from ._control import LogRead as LogRead

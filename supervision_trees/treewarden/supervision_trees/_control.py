@@ -12,6 +12,7 @@ from treewarden.actors import TreewardenError
 __all__ = [
     "Command",
     "CommandRefused",
+    "DiscardState",
     "EventsRead",
     "Inspect",
     "LogRead",
@@ -54,6 +55,18 @@ class StopActor:
 @dataclass(frozen=True, slots=True)
 class RestartActor:
     """Stop a child, then start it. Answered with its `ActorView` once it has started."""
+
+    path: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class DiscardState:
+    """Forget what is stored of a durable actor that does not run, so that its next start is fresh.
+
+    Answered with its `ActorView` once that is durable. Refused while it runs, and for a process,
+    whose record may be all that is known of it.
+    """
 
     path: str
 
@@ -107,4 +120,4 @@ class LogRead:
     next_offset: int
 
 
-Command: TypeAlias = Inspect | StartActor | StopActor | RestartActor | StopTree | ReadEvents | ReadLog
+Command: TypeAlias = Inspect | StartActor | StopActor | RestartActor | DiscardState | StopTree | ReadEvents | ReadLog

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from treewarden.actors import ActorSystem, Clock, EventSink, LogFactory, ThreadDispatcher, TimerThread
+from treewarden.actors import ActorSystem, Clock, EventSink, LogFactory, Snapshots, ThreadDispatcher, TimerThread
 from treewarden.actors.probes import ProbeLoop
 from treewarden.actors.processes import Launcher, ProcessRecords, ProcessSystem, exit_watch, own_identity
 from treewarden.storage import Holder, LmdbStore, OwnerLock, SnapshotStore
@@ -80,6 +80,7 @@ def make_processes(
 
 def make_system(
     processes: ProcessSystem,
+    snapshots: Snapshots,
     *,
     clock: Clock,
     events: EventSink,
@@ -101,5 +102,5 @@ def make_system(
         directory=registry,
         log=log,
         random=random.Random(),  # noqa: S311 - spreads restarts in time, keeps no secret
-        services={ProcessSystem: processes},
+        services={ProcessSystem: processes, Snapshots: snapshots},
     )

@@ -37,6 +37,7 @@ from treewarden.actors import (
     RuntimeStopped,
     RuntimeStopping,
     Shutdown,
+    Snapshots,
     Started,
     StopReport,
     SystemClock,
@@ -257,8 +258,10 @@ class Runtime:
         processes = make_processes(
             store, state_dir=self._state_dir, registry=self._registry, on_error=self._report, closers=self._closers
         )
+        snapshots = Snapshots(store)
         self._system = make_system(
             processes,
+            snapshots,
             clock=self._clock,
             events=self._give_ups,
             registry=self._registry,
@@ -273,6 +276,7 @@ class Runtime:
             request_stop=self.request_stop,
             events=self._hub,
             processes=processes,
+            snapshots=snapshots,
         )
         self._start_parts()
         self._hub.emit(RuntimeStarted(self._root_path, os.getpid()))

@@ -16,6 +16,7 @@ from treewarden.actors import Clock, SystemClock
 from treewarden.supervision_trees._control import (
     Command,
     CommandRefused,
+    DiscardState,
     EventsRead,
     Inspect,
     LogRead,
@@ -86,7 +87,9 @@ class ConsoleClient:
     @overload
     def execute(self, command: Inspect, *, timeout: float) -> TreeView: ...
     @overload
-    def execute(self, command: StartActor | StopActor | RestartActor, *, timeout: float) -> ActorView: ...
+    def execute(
+        self, command: StartActor | StopActor | RestartActor | DiscardState, *, timeout: float
+    ) -> ActorView: ...
     @overload
     def execute(self, command: ReadEvents, *, timeout: float) -> EventsRead: ...
     @overload
@@ -205,6 +208,7 @@ _RESULT_OF: Final[dict[type[Command], type[object]]] = {
     StartActor: ActorView,
     StopActor: ActorView,
     RestartActor: ActorView,
+    DiscardState: ActorView,
     ReadEvents: EventsRead,
     ReadLog: LogRead,
     StopTree: type(None),

@@ -14,6 +14,7 @@ from typing import Final, TypeAlias, assert_never, final
 
 from treewarden.supervision_trees._control import (
     Command,
+    DiscardState,
     EventsRead,
     Inspect,
     LogRead,
@@ -82,6 +83,8 @@ def command_to_plain(command: Command) -> dict[str, object]:
             return {"command": "stop", "path": path}
         case RestartActor(path):
             return {"command": "restart", "path": path}
+        case DiscardState(path):
+            return {"command": "discard-state", "path": path}
         case ReadEvents(since, limit, wait):
             return {"command": "read-events", "since": since, "limit": limit, "wait": wait}
         case ReadLog(path, lines, offset):
@@ -231,6 +234,7 @@ _COMMANDS: Final[Mapping[str, Callable[[Fields], Command]]] = {
     "start": lambda fields: StartActor(_read_path(fields)),
     "stop": lambda fields: StopActor(_read_path(fields)),
     "restart": lambda fields: RestartActor(_read_path(fields)),
+    "discard-state": lambda fields: DiscardState(_read_path(fields)),
     "read-events": _read_read_events,
     "read-log": _read_read_log,
 }
