@@ -19,9 +19,10 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Never, final
 
-from treewarden.actors._errors import StateUnusable
+from treewarden.actors._errors import StateUnusable, TreewardenError
 from treewarden.actors._events import SnapshotFellBack, SnapshotQuarantined
 from treewarden.actors._exits import ExitReason, Normal, Shutdown
+from treewarden.actors._ids import ActorPath
 from treewarden.actors._snapshots import ACTOR_SCHEMA, Claim, ClaimLost, Snapshots
 from treewarden.storage import Operation, Put, Quarantine, SchemaTooNew, Snapshot, SnapshotCorrupt, SnapshotMissing
 
@@ -117,8 +118,7 @@ def persist(incarnation: "Incarnation") -> None:
     if not actor.is_durable():
         raise TypeError(f"{_class_path(type(actor))} overrides no snapshot(), so persist() has nothing to write")
     if claim is None or not claim.recovered:
-        # What is stored would be overwritten before anybody has read it.
-        raise RuntimeError(f"{incarnation.path} called persist() before its stored state was restored; on_start may")
+        raise _PersistedTooEarly(incarnation.path)
     put = Put(
         incarnation.path,
         _schema(type(actor)),
@@ -142,6 +142,14 @@ def let_go(incarnation: "Incarnation") -> None:
     claim = incarnation.claim
     if claim is not None:
         incarnation.system.service(Snapshots).release(claim)
+
+
+@final
+class _PersistedTooEarly(TreewardenError):
+    """In `__init__` or `restore`: what is stored would be overwritten before it was taken in."""
+
+    def __init__(self, path: ActorPath) -> None:
+        super().__init__(f"{path} called persist() before its stored state was restored; call it from on_start on")
 
 
 @final
@@ -216,8 +224,10 @@ class _Recovery:
             doing = "restore"
             self._actor.restore(state)
         except BaseException as error:  # actor boundary: whatever it raises means that it cannot use this state
-            if self._incarnation.is_fenced():
-                raise  # perhaps because it is: no judgement on the state
+            # No judgement on the state: a fenced actor may raise because it is fenced, and the other is a
+            # mistake in its code.
+            if self._incarnation.is_fenced() or isinstance(error, _PersistedTooEarly):
+                raise
             return _Failed(snapshot.sequence, doing, error)
         return None
 
