@@ -686,6 +686,30 @@ def test_a_successor_reads_only_when_the_commit_of_the_one_before_is_over(
     assert ["init"] == before
 
 
+def test_a_successor_given_up_on_while_it_waits_holds_nothing(
+    threaded: World, store: HeldStore, wait_for: Callable[[Callable[[], bool], str], None]
+) -> None:
+    """A.15: nobody could discard or use the state for as long as it did."""
+    zombie, _ = start(threaded)
+    store.held = True
+    zombie.tell("persist")
+    wait_for(lambda: bool(store.waiting), "the commit was handed in")
+    carry_out = store.begin()
+    zombie.incarnation().abandon(Unresponsive(1.0))
+    journal: list[str] = []
+    successor = threaded.spawn(Keeper, journal)
+    wait_for(lambda: bool(journal), "the successor began")
+    successor.incarnation().abandon(Unresponsive(1.0))
+    store.held = False
+    carry_out()
+    threaded.settle()
+    threaded.system.service(Snapshots).discard(A)
+
+    with pytest.raises(SnapshotMissing):
+        store.latest(A)
+    assert ["init"] == journal
+
+
 def test_an_actor_given_up_on_while_it_restores_judges_nothing_and_never_starts(
     threaded: World, store: HeldStore
 ) -> None:
@@ -708,7 +732,7 @@ def test_an_actor_given_up_on_while_it_restores_judges_nothing_and_never_starts(
 
     assert ["init", "restore"] == journal
     assert {"number": 2} == store.latest(A).state
-    assert [] == threaded.events.of(SnapshotQuarantined)
+    assert [] == threaded.events.of(SnapshotQuarantined) + threaded.events.of(MessageFenced)
 
 
 def test_a_state_is_discarded_only_while_nobody_holds_it(durable: World, store: HeldStore) -> None:
