@@ -318,9 +318,10 @@ def test_persist_is_refused_where_it_makes_no_sense(durable: World, store: HeldS
     with pytest.raises(RuntimeError, match="from outside"):
         ask(durable, ref, lambda actor: actor.context).persist()
 
-    for where in ("init", "restore"):
-        start(durable, **{where: lambda actor: actor.context.persist()})
-        assert "before its stored state was restored" in str(start_failure(durable))
+    start(durable, init=lambda actor: actor.context.persist())
+    assert "before its stored state was restored" in str(start_failure(durable))
+    start(durable, restore=lambda actor: actor.context.persist())
+    assert "before its stored state was restored" in str(start_failure(durable))
     assert [{"number": 7}, {"number": 6}] == [store.latest(A).state, (store.older(A) or store.latest(A)).state]
 
     plain, _ = durable.script("/plain")
