@@ -28,16 +28,17 @@ ACTORS = frozenset(
     ManagedProcess Member MessageFenced Monitor Names Normal parse_path PostMortem Probe ProbeFailed ProbeRunner
     ProcessAdopted ProcessExited ProcessReplaced ProcessSpawned ProcessSpec ProcessStuck Readiness Ready
     Rejected Reply Restart RuntimeStarted RuntimeStopped RuntimeStopping ServiceMissing Shutdown ShutdownTime
-    SnapshotQuarantined spawn Started StateCallbackFailed StateNotReplaceable StateRequest StateUnusable
-    StopReport StrayEnded SupervisorGaveUp SystemCalls SystemClock TcpProbe ThreadDispatcher Timer Timers
-    TimerThread TraceOptions TreewardenError Unhealthy Unresponsive
+    SnapshotFellBack SnapshotQuarantined Snapshots spawn Started StateCallbackFailed StateInUse
+    StateNotReplaceable StateRequest StateUnusable StopReport StrayEnded SupervisorGaveUp SystemCalls
+    SystemClock TcpProbe ThreadDispatcher Timer Timers TimerThread TraceOptions TreewardenError Unhealthy
+    Unresponsive
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
 )
 
 SUPERVISION_TREES = frozenset(
     """
     ActorView AlreadyPresent AlreadyStarted AnotherTree AutoShutdown Child ChildCounts ChildState Command
-    CommandRefused Complaint CrashesRead CrashRecord CrashView DefinitionErrors EventsRead Inspect
+    CommandRefused Complaint CrashesRead CrashRecord CrashView DefinitionErrors DiscardState EventsRead Inspect
     InvalidSupervisor load_definition LogRead NotApplicable NotFound parse_definition ReadCrashes ReadEvents
     ReadLog RecordedEvent RestartActor Runtime RuntimeEnd StartActor StartFailed StateCorrupt StillRestarting
     StillRunning StopActor StopReport StopTree Strategy SupervisionError Supervisor SupervisorHandle
@@ -48,7 +49,7 @@ SUPERVISION_TREES = frozenset(
 TESTING = frozenset(
     """
     ChildUnderTest CrashesAtStop Declines EndlessLoop FailsAtStart HangsAtStart IgnoresStop LeftAlive Life
-    LogLine ManualClock NotAnswered NotReady RecordedEvents Runs scripted Scripted ScriptedCrash SlowStop
+    LogLine ManualClock NotAnswered NotReady RecordedEvents Runs Scripted scripted ScriptedCrash SlowStop
     TreeUnderTest UnknownChild WrongState
 """.split()  # noqa: SIM905 - as above
 )

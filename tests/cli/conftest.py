@@ -14,6 +14,7 @@ import pytest
 from treewarden.supervision_trees._control import (
     Command,
     CrashesRead,
+    DiscardState,
     EventsRead,
     Inspect,
     LogRead,
@@ -93,6 +94,7 @@ def answers(tree: TreeView, actor: ActorView) -> dict[type[Command], Callable[[C
         StartActor: lambda _: actor,
         StopActor: lambda _: replace(actor, state="stopped", ready=False, pid=None),
         RestartActor: lambda _: actor,
+        DiscardState: lambda _: replace(actor, state="stopped", ready=False, pid=None),
         ReadEvents: lambda _: EventsRead((), 0, 0),
         ReadCrashes: lambda _: CrashesRead(()),
         ReadLog: lambda _: LogRead("", 0),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from treewarden.supervision_trees._control import (
     Command,
     CrashesRead,
+    DiscardState,
     EventsRead,
     Inspect,
     LogRead,
@@ -45,6 +46,7 @@ commands = st.one_of(
     st.builds(StartActor, paths),
     st.builds(StopActor, paths),
     st.builds(RestartActor, paths),
+    st.builds(DiscardState, paths),
     st.builds(ReadEvents, counts, st.integers(1, 100_000), st.floats(0.0, 30.0)),
     st.builds(ReadCrashes, paths),
     st.builds(ReadLog, paths, st.integers(0, 100_000), st.none() | counts),
@@ -101,7 +103,7 @@ def test_every_command_is_read_back_as_it_was(command: Command) -> None:
 
 
 def test_no_command_is_left_out_of_the_round_trip() -> None:
-    tried = {Inspect, StopTree, StartActor, StopActor, RestartActor, ReadEvents, ReadCrashes, ReadLog}
+    tried = {Inspect, StopTree, StartActor, StopActor, RestartActor, ReadEvents, ReadCrashes, ReadLog, DiscardState}
 
     assert tried == set(get_args(Command))
 

@@ -41,6 +41,7 @@ VALUES: dict[str, Any] = {
     "reason": Crashed(ValueError("no such port")),
     "restarts": 4,
     "root": "/dev",
+    "sequence": 41,
     "signal": None,
     "state": "Counter(count=3)",
     "stopped": 12,
@@ -52,6 +53,7 @@ VALUES: dict[str, Any] = {
     "what": "told",
     "why": "because",
     "within": 5.0,
+    "written_at": 1_700_000_000.25,
 }
 
 

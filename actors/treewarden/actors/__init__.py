@@ -28,6 +28,7 @@ from treewarden.actors._errors import InvalidChildSpec as InvalidChildSpec
 from treewarden.actors._errors import Rejected as Rejected
 from treewarden.actors._errors import ServiceMissing as ServiceMissing
 from treewarden.actors._errors import StateCallbackFailed as StateCallbackFailed
+from treewarden.actors._errors import StateInUse as StateInUse
 from treewarden.actors._errors import StateNotReplaceable as StateNotReplaceable
 from treewarden.actors._errors import StateUnusable as StateUnusable
 from treewarden.actors._errors import TreewardenError as TreewardenError
@@ -57,6 +58,7 @@ from treewarden.actors._events import ProcessStuck as ProcessStuck
 from treewarden.actors._events import RuntimeStarted as RuntimeStarted
 from treewarden.actors._events import RuntimeStopped as RuntimeStopped
 from treewarden.actors._events import RuntimeStopping as RuntimeStopping
+from treewarden.actors._events import SnapshotFellBack as SnapshotFellBack
 from treewarden.actors._events import SnapshotQuarantined as SnapshotQuarantined
 from treewarden.actors._events import StrayEnded as StrayEnded
 from treewarden.actors._events import SupervisorGaveUp as SupervisorGaveUp
@@ -104,6 +106,7 @@ from treewarden.actors._ref import ActorRef as ActorRef
 from treewarden.actors._ref import Address as Address
 from treewarden.actors._reply import Reply as Reply
 from treewarden.actors._requests import StateRequest as StateRequest
+from treewarden.actors._snapshots import Snapshots as Snapshots
 from treewarden.actors._sys import ActorStatus as ActorStatus
 from treewarden.actors._sys import SystemCalls as SystemCalls
 from treewarden.actors._system import ActorSystem as ActorSystem
@@ -210,9 +213,12 @@ __all__ = [
     "ServiceMissing",
     "Shutdown",
     "ShutdownTime",
+    "SnapshotFellBack",
     "SnapshotQuarantined",
+    "Snapshots",
     "Started",
     "StateCallbackFailed",
+    "StateInUse",
     "StateNotReplaceable",
     "StateRequest",
     "StateUnusable",

@@ -7,9 +7,10 @@ so a zombie thread cannot disturb its successor (supervision.md A.15).
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from treewarden.actors._clock import Clock
+from treewarden.actors._durable import persist
 from treewarden.actors._exits import ExitReason, Normal
 from treewarden.actors._ids import ActorPath, Generation
-from treewarden.actors._incarnation import Incarnation
+from treewarden.actors._incarnation import Incarnation, running_incarnation
 from treewarden.actors._links import Monitor, demonitor, link, monitor, trap, unlink
 from treewarden.actors._names import Names
 from treewarden.actors._ref import ActorRef, Address
@@ -183,6 +184,21 @@ class Context:
         first (gen_server's `{noreply, State}` with a later `reply/2`).
         """
         return self._incarnation.take_reply()
+
+    def persist(self) -> None:
+        """Write `self.snapshot()`; return once it is durable: it then survives kill -9 of the runtime.
+
+        Call it from the actor's own code, from `on_start` on. It blocks as long as the store does.
+
+        Raises:
+            Fenced: this incarnation was given up on; nothing was written, and the try is counted.
+            OperationRefused: `snapshot()` returned what cannot be stored; says what.
+            CommitFailed: the medium refused (a full disk): nothing was written, what was stays, and
+                you may go on, and try again.
+        """
+        if running_incarnation() is not self._incarnation:
+            raise RuntimeError(f"persist() of {self.path} was called from outside; tell it a message that persists")
+        persist(self._incarnation)
 
     def publish(self, status: object) -> None:
         """Show `status`, a frozen value, to everyone who holds a ref to this actor (`ref.status`)."""

@@ -21,6 +21,7 @@ __all__ = [
     "Rejected",
     "ServiceMissing",
     "StateCallbackFailed",
+    "StateInUse",
     "StateNotReplaceable",
     "StateUnusable",
     "TreewardenError",
@@ -124,11 +125,22 @@ class ServiceMissing(TreewardenError):
 
 
 class StateUnusable(TreewardenError):
-    """The stored state of a durable actor cannot be restored, the one before it included; it was not started empty."""
+    """What is stored of a durable actor cannot be used, so it was not started: never empty in its place (A.18)."""
 
-    def __init__(self, path: str, why: str) -> None:
-        super().__init__(f"the stored state of {path} cannot be restored: {why}")
+    def __init__(self, path: "ActorPath", why: str) -> None:
+        super().__init__(
+            f"the stored state of {path} cannot be used: {why}. It was not started;"
+            f" to start it without that state: treewarden restart {path} --discard-state"
+        )
         self.path, self.why = path, why
+
+
+class StateInUse(TreewardenError):
+    """A living incarnation holds this state; nothing was discarded."""
+
+    def __init__(self, path: "ActorPath") -> None:
+        super().__init__(f"the state of {path} is in use by a living incarnation; stop it first")
+        self.path = path
 
 
 class InvalidChildSpec(TreewardenError):

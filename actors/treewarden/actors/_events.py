@@ -37,6 +37,7 @@ __all__ = [
     "RuntimeStarted",
     "RuntimeStopped",
     "RuntimeStopping",
+    "SnapshotFellBack",
     "SnapshotQuarantined",
     "StrayEnded",
     "SupervisorGaveUp",
@@ -336,6 +337,20 @@ class SnapshotQuarantined:
     why: str
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class SnapshotFellBack:
+    """A durable actor started with the snapshot before its newest, which could not be used.
+
+    `sequence` and `written_at` (wall seconds) are those of the one in use: what was persisted
+    after it is lost to the actor, though not to inspection.
+    """
+
+    path: ActorPath
+    sequence: int
+    written_at: float
+
+
 Event: TypeAlias = (
     RuntimeStarted
     | RuntimeStopping
@@ -364,6 +379,7 @@ Event: TypeAlias = (
     | ProbeFailed
     | StrayEnded
     | SnapshotQuarantined
+    | SnapshotFellBack
 )
 
 

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from treewarden.actors._crash import as_crash
 from treewarden.actors._dispatcher import report_unhandled
+from treewarden.actors._durable import let_go, recover, save_at_end
 from treewarden.actors._errors import ActorCrashed, ActorDead, Fenced, Ignore, Rejected
 from treewarden.actors._events import DeadLetter, MessageFenced
 from treewarden.actors._exits import Crashed, ExitReason, Killed, Normal, describe_exit, is_abnormal
@@ -53,6 +54,7 @@ from treewarden.actors._status import Status, may_become
 if TYPE_CHECKING:
     from treewarden.actors._actor import Actor
     from treewarden.actors._child_spec import ChildSpec
+    from treewarden.actors._snapshots import Claim
     from treewarden.actors._system import ActorSystem
     from treewarden.actors._timers import Timer
 
@@ -108,6 +110,7 @@ class Incarnation:
         "_user_lane",
         "_wanted_end",
         "actor",
+        "claim",
         "generation",
         "instrument",
         "parent",
@@ -136,6 +139,7 @@ class Incarnation:
         self.status = Status.NEW
         self.stopped: Reply[ExitReason] = Reply()
         self.published: object = None
+        self.claim: Claim | None = None  # on its stored state, if it is durable
         self._notify = notify
         self._make: Callable[[], None] | None = None
         self._made = False  # whether __init__ has returned: before that no hook may be called
@@ -407,6 +411,8 @@ class Incarnation:
         try:
             make()
             self._made = True
+            if self._exit_reason is None:
+                recover(self, make)  # before on_start and the first message (A.18)
             given_up = self._exit_reason
             if given_up is None:
                 self.actor.on_start()
@@ -430,6 +436,13 @@ class Incarnation:
             if not self._held:
                 self._notice_started()
 
+    def make_again(self, make: Callable[[], None]) -> None:
+        """For `_durable`: run `__init__` on the emptied object; what the attempt before it set going is cancelled."""
+        self._cancel_timers()
+        self._made = False
+        make()
+        self._made = True
+
     def _notice_started(self) -> None:
         self._notice(Started(self.spec.id, self.generation, ready=not self._ready_deferred))
 
@@ -448,6 +461,7 @@ class Incarnation:
 
     def _decline(self) -> None:
         self._cancel_timers()
+        let_go(self)
         self._become(Status.STOPPED)
         if self._claim_end():  # otherwise it was given up on meanwhile
             self._exit_reason = Normal()
@@ -567,6 +581,7 @@ class Incarnation:
             self._last_words = take_last_words(self.actor, self._message)
         try:
             self.actor.on_stop(reason)
+            save_at_end(self, reason)
         except BaseException as error:  # noqa: BLE001 - actor boundary; its own failure replaces the reason (gen_server terminate)
             if self._last_words is None:
                 self._last_words = take_last_words(self.actor, self._message)
@@ -632,6 +647,7 @@ class Incarnation:
         self._fenced = abandoned
         self._exit_reason = reason
         self.system.names.release(self)  # first of all: whoever hears of the end may want the names
+        let_go(self)
         self.stopped.try_set(reason)
         in_hand = self._in_hand
         if abandoned and in_hand is not None:

@@ -14,6 +14,7 @@ __all__ = [
     "Command",
     "CommandRefused",
     "CrashesRead",
+    "DiscardState",
     "EventsRead",
     "Inspect",
     "LogRead",
@@ -57,6 +58,18 @@ class StopActor:
 @dataclass(frozen=True, slots=True)
 class RestartActor:
     """Stop a child, then start it. Answered with its `ActorView` once it has started."""
+
+    path: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class DiscardState:
+    """Forget what is stored of a durable actor that does not run, so that its next start is fresh.
+
+    Answered with its `ActorView` once that is durable. Refused while it runs, and for a process,
+    whose record may be all that is known of it.
+    """
 
     path: str
 
@@ -126,4 +139,6 @@ class LogRead:
     next_offset: int
 
 
-Command: TypeAlias = Inspect | StartActor | StopActor | RestartActor | StopTree | ReadEvents | ReadCrashes | ReadLog
+Command: TypeAlias = (
+    Inspect | StartActor | StopActor | RestartActor | DiscardState | StopTree | ReadEvents | ReadCrashes | ReadLog
+)

@@ -6,13 +6,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, assert_never, final
 
-from treewarden.actors import ActorPath, ChildId, ChildType, Reply, Restart, child_path, parse_path
+from treewarden.actors import (
+    ActorPath,
+    ChildId,
+    ChildType,
+    ManagedProcess,
+    Reply,
+    Restart,
+    Snapshots,
+    StateInUse,
+    child_path,
+    parse_path,
+)
 from treewarden.actors.processes import ProcessSystem, tail
 from treewarden.supervision_trees._children import ChildState
 from treewarden.supervision_trees._control import (
     Command,
     CommandRefused,
     CrashesRead,
+    DiscardState,
     EventsRead,
     Inspect,
     LogRead,
@@ -61,10 +73,11 @@ class CommandExecution:
         events: EventHub,
         processes: ProcessSystem,
         monotonic: Callable[[], float],
+        snapshots: Snapshots,
     ) -> None:
         self._root, self._inspect, self._supervisor = root, inspect, supervisor
         self._request_stop, self._events, self._processes = request_stop, events, processes
-        self._monotonic = monotonic
+        self._monotonic, self._snapshots = monotonic, snapshots
         # Guards _restarts: the restarts under way. Never held while waiting.
         self._restarts_lock = threading.Lock()
         self._restarts: dict[ActorPath, Reply[ActorView]] = {}
@@ -84,6 +97,8 @@ class CommandExecution:
                 return self._stop(*self._locate(path))
             case RestartActor(path):
                 return self._restart(*self._locate(path))
+            case DiscardState(path):
+                return self._discard(*self._locate(path))
             case StopTree():
                 self._request_stop("down")
                 return None
@@ -145,6 +160,26 @@ class CommandExecution:
             supervisor.start_child(known[child])  # stopping it made its supervisor forget it
         else:
             supervisor.restart_child(child)
+        return self._show(supervisor, child)
+
+    def _discard(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView:
+        path = child_path(supervisor.path, child)
+        known = {row.child.id: row.child for row in supervisor.rows()}
+        if child not in known:
+            raise NotFound(path, tuple(known))
+        actor_class, state = known[child].spec.actor_class, known[child].state
+        if not actor_class.is_durable():
+            process = "; a process is found by its record" if issubclass(actor_class, ManagedProcess) else ""
+            raise CommandRefused(
+                f"{path} is a {actor_class.__name__}, expected an actor that keeps state"
+                f" (its class overrides snapshot()){process}"
+            )
+        if state not in {ChildState.STOPPED, ChildState.FAILED}:
+            raise CommandRefused(f"{path} is {state.value}, expected it to be stopped or failed: stop it first")
+        try:
+            self._snapshots.discard(path)  # it looks again: somebody may start the child meanwhile
+        except StateInUse as error:
+            raise CommandRefused(str(error)) from None
         return self._show(supervisor, child)
 
     def _show(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView:

@@ -38,6 +38,7 @@ from treewarden.actors import (
     RuntimeStopped,
     RuntimeStopping,
     Shutdown,
+    Snapshots,
     Started,
     StopReport,
     SystemClock,
@@ -266,8 +267,10 @@ class Runtime:
         )
         # Without a state directory nothing outlives the runtime, so there is nothing to remember for.
         restarts = None if self._state_dir is None else RestartRecords(store, self._clock.wall, events=self._hub)
+        snapshots = Snapshots(store)
         self._system = make_system(
             processes,
+            snapshots,
             restarts=restarts,
             clock=self._clock,
             events=self._give_ups,
@@ -284,6 +287,7 @@ class Runtime:
             events=self._hub,
             processes=processes,
             monotonic=self._clock.monotonic,
+            snapshots=snapshots,
         )
         self._start_parts()
         self._hub.emit(RuntimeStarted(self._root_path, os.getpid()))

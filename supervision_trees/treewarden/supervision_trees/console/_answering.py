@@ -12,6 +12,7 @@ from typing import Final, Protocol, assert_never, cast, final
 from treewarden.actors import TreewardenError
 from treewarden.supervision_trees._control import (
     Command,
+    DiscardState,
     Inspect,
     ReadCrashes,
     ReadEvents,
@@ -87,7 +88,7 @@ def _lane_of(command: Command) -> LaneName:
             return LaneName.READ
         case ReadEvents(wait=wait):
             return LaneName.WAIT if wait > 0 else LaneName.READ
-        case StartActor() | StopActor() | RestartActor() | StopTree():
+        case StartActor() | StopActor() | RestartActor() | DiscardState() | StopTree():
             return LaneName.CHANGE
         case _:
             assert_never(command)

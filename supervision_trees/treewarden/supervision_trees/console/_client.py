@@ -17,6 +17,7 @@ from treewarden.supervision_trees._control import (
     Command,
     CommandRefused,
     CrashesRead,
+    DiscardState,
     EventsRead,
     Inspect,
     LogRead,
@@ -88,7 +89,9 @@ class ConsoleClient:
     @overload
     def execute(self, command: Inspect, *, timeout: float) -> TreeView: ...
     @overload
-    def execute(self, command: StartActor | StopActor | RestartActor, *, timeout: float) -> ActorView: ...
+    def execute(
+        self, command: StartActor | StopActor | RestartActor | DiscardState, *, timeout: float
+    ) -> ActorView: ...
     @overload
     def execute(self, command: ReadEvents, *, timeout: float) -> EventsRead: ...
     @overload
@@ -209,6 +212,7 @@ _RESULT_OF: Final[dict[type[Command], type[object]]] = {
     StartActor: ActorView,
     StopActor: ActorView,
     RestartActor: ActorView,
+    DiscardState: ActorView,
     ReadEvents: EventsRead,
     ReadCrashes: CrashesRead,
     ReadLog: LogRead,

@@ -15,6 +15,7 @@ from typing import Final, TypeAlias, assert_never, final
 from treewarden.supervision_trees._control import (
     Command,
     CrashesRead,
+    DiscardState,
     EventsRead,
     Inspect,
     LogRead,
@@ -84,6 +85,8 @@ def command_to_plain(command: Command) -> dict[str, object]:
             return {"command": "stop", "path": path}
         case RestartActor(path):
             return {"command": "restart", "path": path}
+        case DiscardState(path):
+            return {"command": "discard-state", "path": path}
         case ReadEvents(since, limit, wait):
             return {"command": "read-events", "since": since, "limit": limit, "wait": wait}
         case ReadCrashes(path):
@@ -255,6 +258,7 @@ _COMMANDS: Final[Mapping[str, Callable[[Fields], Command]]] = {
     "start": lambda fields: StartActor(_read_path(fields)),
     "stop": lambda fields: StopActor(_read_path(fields)),
     "restart": lambda fields: RestartActor(_read_path(fields)),
+    "discard-state": lambda fields: DiscardState(_read_path(fields)),
     "read-events": _read_read_events,
     "read-crashes": lambda fields: ReadCrashes(_read_path(fields)),
     "read-log": _read_read_log,

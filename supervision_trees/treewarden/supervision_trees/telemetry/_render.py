@@ -35,6 +35,7 @@ from treewarden.actors import (
     RuntimeStopped,
     RuntimeStopping,
     Shutdown,
+    SnapshotFellBack,
     SnapshotQuarantined,
     StrayEnded,
     SupervisorGaveUp,
@@ -139,5 +140,7 @@ def _say(event: Event) -> tuple[Level, str]:
             return "warning", f"ended stray pid {pid}, left by {path} incarnation {incarnation}"
         case SnapshotQuarantined(path, why):
             return "error", f"the stored record of {path} is corrupt and was set aside: {why}"
+        case SnapshotFellBack(path, sequence, _):
+            return "error", f"{path} goes on from its older snapshot {sequence}: the newest could not be used"
         case _:
             assert_never(event)
