@@ -134,7 +134,7 @@ BOMB = "version: 1\nname: dev\na: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
                 "tree.yaml:3  ['2']: found the key 2, which is no text, expected it in quotes: '2'",
                 (
                     "tree.yaml:3  ['2']: found an unknown key,"
-                    " expected one of version, name, strategy, intensity, children"
+                    " expected one of version, name, strategy, intensity, auto_shutdown, children"
                 ),
             ],
         ),
