@@ -211,6 +211,7 @@ def test_the_public_names_are_these() -> None:
         "SupervisorNode",
         "TreeDefinition",
         "child_spec",
+        "definition_text",
         "load_definition",
         "parse_definition",
         "schema",

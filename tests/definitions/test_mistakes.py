@@ -232,12 +232,12 @@ TREES = [
         ],
     ),
     (
-        "version: 1\nname: dev\nauto_shutdown: sometimes\nchildren:\n"
+        "version: 1\nname: dev\nauto_shutdown: sometimes\n" + "children:\n"
         "  - {id: a, kind: process, command: [sh], restart: transient, significant: true}",
         ["tree.yaml:3  auto_shutdown: found 'sometimes', expected one of never, any_significant, all_significant"],
     ),
     (
-        "version: 1\nname: dev\nstrategy: rest_for_one\nchildren:\n"
+        "version: 1\nname: dev\nstrategy: rest_for_one\n" + "children:\n"
         "  - {id: a, kind: process, command: [sh], intensity: {restarts: 1}}\n"
         "  - id: g\n    kind: supervisor\n    intensity: {restarts: 1}\n    children:\n"
         "      - {id: b, kind: process, command: [sh], intensity: {restarts: 1}}",
@@ -407,7 +407,7 @@ ACTORS = [
         "class: {M}:Counter\n    cwd: /",
         (
             "cwd: found an unknown key, expected one of"
-            " id, restart, needs, backoff, shutdown, start_timeout, intensity, kind, class, args"
+            " id, restart, significant, needs, backoff, shutdown, start_timeout, intensity, kind, class, args"
         ),
     ),
 ]
