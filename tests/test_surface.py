@@ -18,7 +18,7 @@ STORAGE = frozenset(
 
 ACTORS = frozenset(
     """
-    BRUTAL_KILL CHILD_ID_RULE INFINITY Actor ActorCrashed ActorDead ActorPath ActorRef ActorSystem Address Backoff BrutalKill
+    BRUTAL_KILL CHILD_ID_RULE INFINITY Actor ActorCrashed ActorDead ActorPath ActorRef ActorSystem Address ApplyFailed ApplyStep Backoff BrutalKill
     ChildAbandoned ChildDeclined ChildExited ChildFailed ChildId ChildNotice ChildReady ChildRestarting ChildSpec
     ChildStartFailed ChildStarted ChildStopped ChildType ChildWaiting Clock CommandProbe Context Crashed DeadLetter
     Declined Directory Dispatcher Event EventSink ExitReason Exited Fenced FromEnv Generation Gone Health Healthy
@@ -26,17 +26,17 @@ ACTORS = frozenset(
     Probe ProbeFailed ProbeRunner ProcessAdopted ProcessExited ProcessReplaced ProcessSpawned ProcessSpec
     ProcessStuck Readiness Ready Rejected Reply Restart RuntimeStarted RuntimeStopped RuntimeStopping ServiceMissing
     Shutdown ShutdownTime SnapshotQuarantined Started StopReport StrayEnded SupervisorGaveUp SystemClock TcpProbe
-    ThreadDispatcher Timer TimerThread Timers TreewardenError Unhealthy Unresponsive child_path describe_exit
+    ThreadDispatcher Timer TimerThread Timers TreeApplied TreewardenError Unhealthy Unresponsive child_path describe_exit
     is_abnormal is_child_id parse_path spawn
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
 )
 
 SUPERVISION_TREES = frozenset(
     """
-    ActorView AlreadyPresent AlreadyStarted AnotherTree AutoShutdown Child ChildState Command CommandRefused Complaint
-    DefinitionErrors StopTree EventsRead Inspect InvalidSupervisor LogRead NotFound ReadEvents ReadLog RecordedEvent
+    ActorView AlreadyPresent ApplyReport ApplyTree AlreadyStarted AnotherTree AutoShutdown Child ChildState Command CommandRefused Complaint
+    DefinitionErrors StopTree EventsRead Inspect InvalidSupervisor LogRead NotFound PlannedStep PlanTree ReadEvents ReadLog RecordedEvent
     RestartActor Runtime RuntimeEnd StartActor StartFailed StateCorrupt StillRestarting StillRunning StopActor
-    StopReport Strategy SupervisionError Supervisor SupervisorHandle SupervisorSettings SweepReport TreeDefinition TreeView
+    StopReport Strategy SupervisionError Supervisor SupervisorHandle SupervisorSettings SweepReport TreeDefinition TreePlan TreeView
     load_definition parse_definition
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
 )

@@ -19,6 +19,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = typing.get_args(Event)
 # One sensible value for each field name; a field that is not here fails the tests until it is.
 VALUES: dict[str, Any] = {
     "abandoned": ("/dev/stuck",),
+    "action": "restart",
     "after": 5.0,
     "allowed": 3,
     "child": "api",
@@ -30,6 +31,8 @@ VALUES: dict[str, Any] = {
     "incarnation": 7,
     "message": "Increment",
     "needs": ("db", "cache"),
+    "number": 2,
+    "of": 5,
     "orphaned_pids": (4711,),
     "path": "/dev/api",
     "pid": 4712,
@@ -38,6 +41,8 @@ VALUES: dict[str, Any] = {
     "restarts": 4,
     "root": "/dev",
     "signal": None,
+    "source": "/srv/dev/tree.yaml",
+    "steps": 5,
     "stopped": 12,
     "survivors": (4713, 4714),
     "used": 1,

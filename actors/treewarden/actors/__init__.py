@@ -24,6 +24,8 @@ from treewarden.actors._errors import InvalidChildSpec as InvalidChildSpec
 from treewarden.actors._errors import Rejected as Rejected
 from treewarden.actors._errors import ServiceMissing as ServiceMissing
 from treewarden.actors._errors import TreewardenError as TreewardenError
+from treewarden.actors._events import ApplyFailed as ApplyFailed
+from treewarden.actors._events import ApplyStep as ApplyStep
 from treewarden.actors._events import ChildAbandoned as ChildAbandoned
 from treewarden.actors._events import ChildDeclined as ChildDeclined
 from treewarden.actors._events import ChildExited as ChildExited
@@ -50,6 +52,7 @@ from treewarden.actors._events import RuntimeStopping as RuntimeStopping
 from treewarden.actors._events import SnapshotQuarantined as SnapshotQuarantined
 from treewarden.actors._events import StrayEnded as StrayEnded
 from treewarden.actors._events import SupervisorGaveUp as SupervisorGaveUp
+from treewarden.actors._events import TreeApplied as TreeApplied
 from treewarden.actors._exits import Crashed as Crashed
 from treewarden.actors._exits import ExitReason as ExitReason
 from treewarden.actors._exits import Gone as Gone
@@ -108,6 +111,8 @@ __all__ = [
     "ActorRef",
     "ActorSystem",
     "Address",
+    "ApplyFailed",
+    "ApplyStep",
     "Backoff",
     "BrutalKill",
     "ChildAbandoned",
@@ -185,6 +190,7 @@ __all__ = [
     "Timer",
     "TimerThread",
     "Timers",
+    "TreeApplied",
     "TreewardenError",
     "Unhealthy",
     "Unresponsive",

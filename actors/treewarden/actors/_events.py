@@ -11,6 +11,8 @@ from treewarden.actors._exits import ExitReason
 from treewarden.actors._ids import ActorPath, ChildId, Generation
 
 __all__ = [
+    "ApplyFailed",
+    "ApplyStep",
     "ChildAbandoned",
     "ChildDeclined",
     "ChildExited",
@@ -37,6 +39,7 @@ __all__ = [
     "SnapshotQuarantined",
     "StrayEnded",
     "SupervisorGaveUp",
+    "TreeApplied",
 ]
 
 
@@ -284,6 +287,40 @@ class SnapshotQuarantined:
     why: str
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class ApplyStep:
+    """A running tree is being made what a definition says; this step (of `of`) is taken next."""
+
+    path: ActorPath
+    action: str  # stop, forget, change, start or restart
+    why: str
+    number: int
+    of: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ApplyFailed:
+    """A step of an apply failed; the steps after it are not taken, those before it stay done."""
+
+    path: ActorPath
+    action: str
+    why: str
+    number: int
+    of: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class TreeApplied:
+    """A running tree is what the definition from `source` says, after `steps` steps."""
+
+    root: ActorPath
+    source: str
+    steps: int
+
+
 Event: TypeAlias = (
     RuntimeStarted
     | RuntimeStopping
@@ -309,6 +346,9 @@ Event: TypeAlias = (
     | ProbeFailed
     | StrayEnded
     | SnapshotQuarantined
+    | ApplyStep
+    | ApplyFailed
+    | TreeApplied
 )
 
 

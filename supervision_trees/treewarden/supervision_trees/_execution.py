@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Final, assert_never, final
 
 from treewarden.actors import ActorPath, ChildId, ChildType, Reply, Restart, child_path, parse_path
 from treewarden.actors.processes import ProcessSystem, tail
+from treewarden.supervision_trees._apply import TreeApply
 from treewarden.supervision_trees._children import ChildState
 from treewarden.supervision_trees._control import (
+    ApplyTree,
     Command,
     CommandRefused,
     EventsRead,
     Inspect,
     LogRead,
+    PlanTree,
     ReadEvents,
     ReadLog,
     RestartActor,
@@ -58,9 +61,11 @@ class CommandExecution:
         request_stop: Callable[[str], None],
         events: EventHub,
         processes: ProcessSystem,
+        apply: TreeApply,
     ) -> None:
         self._root, self._inspect, self._supervisor = root, inspect, supervisor
         self._request_stop, self._events, self._processes = request_stop, events, processes
+        self._apply = apply
         # Guards _restarts: the restarts under way. Never held while waiting.
         self._restarts_lock = threading.Lock()
         self._restarts: dict[ActorPath, Reply[ActorView]] = {}
@@ -87,6 +92,10 @@ class CommandExecution:
                 return self._read_events(command)
             case ReadLog():
                 return self._read_log(command)
+            case PlanTree():
+                return self._apply.plan(command)
+            case ApplyTree():
+                return self._apply.apply(command)
             case _:
                 assert_never(command)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, assert_never, final
+from typing import Any, Final, Self, assert_never, cast, final
 
 import pykka
 
@@ -45,6 +45,7 @@ from treewarden.actors import (
     spawn,
 )
 from treewarden.storage import MemoryStore, SnapshotStore
+from treewarden.supervision_trees._apply import SupervisorCalls, TreeApply
 from treewarden.supervision_trees._children import Child, ChildState
 from treewarden.supervision_trees._control import Command
 from treewarden.supervision_trees._errors import StartFailed
@@ -273,6 +274,14 @@ class Runtime:
             request_stop=self.request_stop,
             events=self._hub,
             processes=processes,
+            apply=TreeApply(
+                root=self._root_path,
+                whereis=self.whereis,
+                supervisor=cast("Callable[[str], SupervisorCalls]", self.supervisor),
+                declared=lambda: self._root_spec,
+                adopt=self._adopt,
+                events=self._hub,
+            ),
         )
         self._start_parts()
         self._hub.emit(RuntimeStarted(self._root_path, os.getpid()))
@@ -317,6 +326,10 @@ class Runtime:
 
         self._parts = self._spawn(spec, take)
         started.get()
+
+    def _adopt(self, root: ChildSpec) -> None:
+        """Take note of what the living root goes by since an apply changed it."""
+        self._root_spec = root
 
     def _spawn(self, spec: ChildSpec, notify: Callable[[ChildNotice], None]) -> ActorRef[Any]:
         path = child_path(ROOT_PARENT, spec.id)

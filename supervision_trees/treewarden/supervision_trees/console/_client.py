@@ -14,17 +14,21 @@ from typing import Final, Self, final, overload
 
 from treewarden.actors import Clock, SystemClock
 from treewarden.supervision_trees._control import (
+    ApplyReport,
+    ApplyTree,
     Command,
     CommandRefused,
     EventsRead,
     Inspect,
     LogRead,
+    PlanTree,
     ReadEvents,
     ReadLog,
     RestartActor,
     StartActor,
     StopActor,
     StopTree,
+    TreePlan,
 )
 from treewarden.supervision_trees._inspect import ActorView, TreeView
 from treewarden.supervision_trees.console._errors import (
@@ -91,6 +95,10 @@ class ConsoleClient:
     def execute(self, command: ReadEvents, *, timeout: float) -> EventsRead: ...
     @overload
     def execute(self, command: ReadLog, *, timeout: float) -> LogRead: ...
+    @overload
+    def execute(self, command: PlanTree, *, timeout: float) -> TreePlan: ...
+    @overload
+    def execute(self, command: ApplyTree, *, timeout: float) -> ApplyReport: ...
     @overload
     def execute(self, command: StopTree, *, timeout: float) -> None: ...
     def execute(self, command: Command, *, timeout: float) -> Result:
@@ -208,4 +216,6 @@ _RESULT_OF: Final[dict[type[Command], type[object]]] = {
     ReadEvents: EventsRead,
     ReadLog: LogRead,
     StopTree: type(None),
+    PlanTree: TreePlan,
+    ApplyTree: ApplyReport,
 }

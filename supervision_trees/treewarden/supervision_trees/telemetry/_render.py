@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields
 from typing import assert_never, final
 
 from treewarden.actors import (
+    ApplyFailed,
+    ApplyStep,
     ChildAbandoned,
     ChildDeclined,
     ChildExited,
@@ -35,6 +37,7 @@ from treewarden.actors import (
     SnapshotQuarantined,
     StrayEnded,
     SupervisorGaveUp,
+    TreeApplied,
     Unresponsive,
     describe_exit,
 )
@@ -132,5 +135,11 @@ def _say(event: Event) -> tuple[Level, str]:
             return "warning", f"ended stray pid {pid}, left by {path} incarnation {incarnation}"
         case SnapshotQuarantined(path, why):
             return "error", f"the stored record of {path} is corrupt and was set aside: {why}"
+        case ApplyStep(path, action, why, number, of):
+            return "info", f"apply, step {number} of {of}: {action} {path}{f' ({why})' if why else ''}"
+        case ApplyFailed(path, action, why, number, of):
+            return "error", f"apply ended at step {number} of {of}, {action} {path}: {' '.join(why.split())}"
+        case TreeApplied(root, source, steps):
+            return "info", f"{root} is what {source} says, after {steps} step{'' if steps == 1 else 's'}"
         case _:
             assert_never(event)
