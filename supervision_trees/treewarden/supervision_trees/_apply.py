@@ -31,7 +31,7 @@ from treewarden.actors import (
     child_path,
     describe_exit,
 )
-from treewarden.supervision_trees._children import ChildState
+from treewarden.supervision_trees._children import Child, ChildState
 from treewarden.supervision_trees._control import (
     ApplyReport,
     ApplyTree,
@@ -248,22 +248,15 @@ class TreeApply:
     def _start(self, path: ActorPath) -> None:
         """Start the child at `path`, and wait until it has started, or waits for a sibling, which may take for ever."""
         supervisor, child = self._calls(path)
+        before = _find(supervisor, child)
         try:
             supervisor.restart_child(child, timeout=LOOK_EVERY)
         except (StillRestarting, StillRunning) as error:
             if error.state == ChildState.STOPPING.value:
                 raise
-        except pykka.Timeout:
-            while self._is_starting(supervisor, path, child):
+        except pykka.Timeout:  # the call goes on; from here on only looks tell
+            while _is_starting(path, _find(supervisor, child), before):
                 self._pause(LOOK_EVERY)
-
-    def _is_starting(self, supervisor: SupervisorCalls, path: ActorPath, child: ChildId) -> bool:
-        row = next((row.child for row in supervisor.rows() if row.child.id == child), None)
-        if row is None:
-            raise _NotStarted(f"{path} did not start and was forgotten, since it is temporary; see `treewarden events`")
-        if row.state in (ChildState.STOPPED, ChildState.FAILED) and row.last_exit is not None:
-            raise _NotStarted(f"{path} did not start: {describe_exit(row.last_exit)}")
-        return row.state is ChildState.STARTING or (row.state is ChildState.RESTARTING and row.live)
 
     def _calls(self, path: ActorPath) -> tuple[SupervisorCalls, ChildId]:
         parent, _, child = path.rpartition("/")
@@ -277,6 +270,25 @@ class TreeApply:
         # The text too: two plans may read the same where values are not shown.
         spelt = json.dumps([command.text, command.source, shown])
         return TreePlan(plan.root, command.source, steps, left, hashlib.sha256(spelt.encode()).hexdigest())
+
+
+def _find(supervisor: SupervisorCalls, child: ChildId) -> Child | None:
+    return next((row.child for row in supervisor.rows() if row.child.id == child), None)
+
+
+def _is_starting(path: ActorPath, now: Child | None, before: Child | None) -> bool:
+    """Whether the start that was asked for at `before` is neither over nor held up by a sibling.
+
+    Raises:
+        _NotStarted: it is over, and has failed.
+    """
+    if now is None:
+        raise _NotStarted(f"{path} did not start and was forgotten, since it is temporary; see `treewarden events`")
+    # Each exit has a reason of its own; a child that declines to start keeps the reason of an earlier life.
+    is_new_exit = now.last_exit is not None and (before is None or now.last_exit is not before.last_exit)
+    if now.state in (ChildState.STOPPED, ChildState.FAILED) and now.last_exit is not None and is_new_exit:
+        raise _NotStarted(f"{path} did not start: {describe_exit(now.last_exit)}")
+    return now.state is ChildState.STARTING or (now.state is ChildState.RESTARTING and now.live)
 
 
 def _shown(step: Step | Left) -> PlannedStep:

@@ -9,7 +9,8 @@ Rules:
 - What matters only at a start (class, arguments, a process's plan) restarts the child. Policies
   change in place. A supervisor is never restarted: its children and settings change in place, and
   so does its spec in its parent's table, from which a later restart of it would begin.
-- Another kind of child at the same id is another child: the old one goes, the new one comes.
+- Another kind of child at the same id is another child: the old one goes, be it at rest, and the
+  new one is started.
 - What is at rest (stopped, failed, or a temporary child that has ended) is not started, changed
   or not, and the plan says so. A child that was added and never started, or whose last start
   failed, was not left so on purpose: it is started.
@@ -200,10 +201,10 @@ def _fate(child: LiveChild | None, spec: ChildSpec, declared: Mapping[ChildId, C
         return _Fate.ENDED if ended_once else _Fate.NEW
     if child.never_started and not ended_once:
         return _Fate.DUE
-    if child.state in _AT_REST:
-        return _Fate.AT_REST
     if kind_of(child.spec) != kind_of(spec):
         return _Fate.REPLACED
+    if child.state in _AT_REST:
+        return _Fate.AT_REST
     if group_of(spec) is None and child.running is not None and start_changes(child.running, spec):
         # Stopping a temporary child makes its supervisor forget it, so it cannot be restarted in its place.
         return _Fate.REPLACED if spec.restart is Restart.TEMPORARY else _Fate.RESTARTED
@@ -258,12 +259,10 @@ def _stops(live: LiveSupervisor, group: Group) -> Iterator[Step]:
     for child in reversed(live.children):
         path = child_path(live.path, child.spec.id)
         member = members.get(child.spec.id)
-        if member is None:
+        if member is None or member.fate is _Fate.REPLACED:
             if child.state not in (ChildState.STOPPED, ChildState.FAILED):
-                yield Stop(path, NOT_IN_THE_FILE)
-            yield Forget(path)
-        elif member.fate is _Fate.REPLACED:
-            yield Stop(path, f"another one takes its place: {', '.join(member.why())}")
+                why = NOT_IN_THE_FILE if member is None else f"another one takes its place: {', '.join(member.why())}"
+                yield Stop(path, why)
             yield Forget(path)
         elif (inner := member.inner()) is not None:
             yield from _stops(*inner)

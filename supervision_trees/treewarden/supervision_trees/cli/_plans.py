@@ -1,7 +1,7 @@
 """`plan` and `apply`: what it takes to make a running tree what a file says, and doing it."""
 
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -150,7 +150,8 @@ def _tell_progress(state_dir: Path, last: int, done: threading.Event) -> None:
 
 def _print_plan(found: "TreePlan") -> None:
     for step in (*found.steps, *found.left):
-        print_text(_line(step))
+        for line in _lines(step):
+            print_text(line)
     count = len(found.steps)
     if not count:
         print_text(f"nothing to do: {found.root} is what {found.source} says")
@@ -158,11 +159,15 @@ def _print_plan(found: "TreePlan") -> None:
         print_text(f"{'1 step' if count == 1 else f'{count} steps'} to make {found.root} what {found.source} says")
 
 
-def _line(step: "PlannedStep") -> str:
+def _lines(step: "PlannedStep") -> Iterator[str]:
     from treewarden.supervision_trees._drawing import printable  # noqa: PLC0415 - not for --help
 
-    why = f"  {'; '.join(step.why)}" if step.why else ""
-    return f"{_MARKS[step.action]} {step.action:<7}  {step.path}{printable(why)}"
+    head = f"{_MARKS[step.action]} {step.action:<7}  {step.path}"
+    if step.action == "change":  # a line for each difference, since there may be many
+        yield head
+        yield from (f"             {printable(line)}" for line in step.why)
+    else:
+        yield f"{head}  {printable(', '.join(step.why))}".rstrip()
 
 
 def _story(report: "ApplyReport", file: Path) -> str:
