@@ -158,6 +158,10 @@ class TreeApply:
 
     def _wanted(self, command: PlanTree | ApplyTree) -> ChildSpec:
         source = command.source
+        if not Path(source).is_absolute():
+            raise CommandRefused(
+                f"found the source {source!r}, expected an absolute path: working directories begin there"
+            )
         try:
             definition = parse_definition(command.text, source=Path(source))
         except DefinitionErrors as error:
