@@ -127,8 +127,8 @@ def test_each_step_is_told_on_stderr_while_it_is_taken(
     run: Run, serve: Serve, answers: Answers, asked: list[Command], file: Path
 ) -> None:
     """What else happens in the tree meanwhile is `treewarden events`' to tell, and so is what was before."""
-    step = {"event": "ApplyStep", "text": "apply, step 1 of 4: stop /dev/old (not in the file)"}
-    other = {"event": "ChildStopped", "text": "/dev/old stopped"}
+    step: dict[str, object] = {"event": "ApplyStep", "text": "apply, step 1 of 4: stop /dev/old (not in the file)"}
+    other: dict[str, object] = {"event": "ChildStopped", "text": "/dev/old stopped"}
 
     def read(command: Command) -> EventsRead:
         assert isinstance(command, ReadEvents)

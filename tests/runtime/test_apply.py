@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from treewarden.actors import ApplyFailed, ApplyStep, ChildStarted, ChildStopped, ProcessExited, TreeApplied
+from treewarden.actors import ActorPath, ApplyFailed, ApplyStep, ChildStarted, ChildStopped, ProcessExited, TreeApplied
 from treewarden.supervision_trees import (
     ApplyReport,
     ApplyTree,
@@ -161,7 +161,7 @@ def test_an_apply_keeps_what_did_not_change_and_makes_the_rest_what_the_file_say
     assert "of 1 restarts" in view.intensity
     assert ("/dev/g/in", "/dev/g/more") == tuple(child.path for child in view.children[3].children)
     assert len(report.done) == len(events.wait(ApplyStep, count=len(report.done)))
-    assert [TreeApplied(report.root, str(file), len(report.done))] == events.wait(TreeApplied)
+    assert [TreeApplied(ActorPath("/dev"), str(file), len(report.done))] == events.wait(TreeApplied)
 
 
 def test_after_an_apply_there_is_nothing_to_do(run: Any, write: Write) -> None:
