@@ -101,6 +101,9 @@ def _apply(file: Path, text: str, found: "TreePlan", state_dir: Path, within: fl
                 f"heard nothing of the end of the apply ({error}); if the runtime lives it goes on;"
                 f" see: treewarden events -f --state {state_dir}; applying {file} again is safe"
             ) from error
+        except KeyboardInterrupt:
+            notice(f"the runtime goes on with the apply; see: treewarden events -f --state {state_dir}")
+            raise
 
 
 @contextmanager
