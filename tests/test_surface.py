@@ -18,26 +18,29 @@ STORAGE = frozenset(
 
 ACTORS = frozenset(
     """
-    BRUTAL_KILL CHILD_ID_RULE INFINITY Actor ActorCrashed ActorDead ActorPath ActorRef ActorSystem Address ApplyFailed ApplyStep Backoff BrutalKill
-    ChildAbandoned ChildDeclined ChildExited ChildFailed ChildId ChildNotice ChildReady ChildRestarting ChildSpec
-    ChildStartFailed ChildStarted ChildStopped ChildType ChildWaiting Clock CommandProbe Context Crashed DeadLetter
-    Declined Directory Dispatcher Event EventSink ExitReason Exited Fenced FromEnv Generation Gone Health Healthy
-    HttpProbe Ignore Intensity InvalidChildSpec Killed Liveness Log LogFactory ManagedProcess MessageFenced Normal PostMortem
-    Probe ProbeFailed ProbeRunner ProcessAdopted ProcessExited ProcessReplaced ProcessSpawned ProcessSpec
-    ProcessStuck Readiness Ready Rejected Reply Restart RuntimeStarted RuntimeStopped RuntimeStopping ServiceMissing
-    Shutdown ShutdownTime SnapshotQuarantined Started StopReport StrayEnded SupervisorGaveUp SystemClock TcpProbe
-    ThreadDispatcher Timer TimerThread Timers TreeApplied TreewardenError Unhealthy Unresponsive child_path describe_exit
-    is_abnormal is_child_id parse_path spawn
+    Actor ActorCrashed ActorDead ActorPath ActorRef ActorSystem Address AlreadyRegistered AskCycle AskInFlight
+    ApplyFailed ApplyStep Asks Backoff BRUTAL_KILL BrutalKill CHILD_ID_RULE child_path ChildAbandoned ChildDeclined ChildExited
+    ChildFailed ChildId ChildNotice ChildReady ChildRestarting ChildSpec ChildStarted ChildStartFailed
+    ChildStopped ChildType ChildWaiting Clock CommandProbe Context Crashed CrashReport DeadLetter Declined
+    describe_exit Directory Dispatcher Down Event EventSink Exited ExitReason ExitSignal Fenced FromEnv
+    Generation Gone GroupRestarting Health Healthy HttpProbe Ignore INFINITY Intensity InvalidChildSpec
+    is_abnormal is_child_id Killed Liveness Log LogFactory ManagedProcess Member MessageFenced Monitor Names
+    Normal parse_path PostMortem Probe ProbeFailed ProbeRunner ProcessAdopted ProcessExited ProcessReplaced
+    ProcessSpawned ProcessSpec ProcessStuck Readiness Ready Rejected Reply Restart RuntimeStarted RuntimeStopped
+    RuntimeStopping ServiceMissing Shutdown ShutdownTime SnapshotQuarantined spawn Started StateUnusable
+    StopReport StrayEnded SupervisorGaveUp SystemClock TcpProbe ThreadDispatcher Timer Timers TimerThread
+    TreeApplied TreewardenError Unhealthy Unresponsive
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
 )
 
 SUPERVISION_TREES = frozenset(
     """
-    ActorView AlreadyPresent ApplyReport ApplyTree AlreadyStarted AnotherTree AutoShutdown Child ChildState Command CommandRefused Complaint
-    DefinitionErrors StopTree EventsRead Inspect InvalidSupervisor LogRead NotFound PlannedStep PlanTree ReadEvents ReadLog RecordedEvent
-    RestartActor Runtime RuntimeEnd StartActor StartFailed StateCorrupt StillRestarting StillRunning StopActor
-    StopReport Strategy SupervisionError Supervisor SupervisorHandle SupervisorSettings SweepReport TreeDefinition TreePlan TreeView
-    load_definition parse_definition
+    ActorView AlreadyPresent ApplyReport ApplyTree AlreadyStarted AnotherTree AutoShutdown Child ChildCounts ChildState Command
+    CommandRefused Complaint CrashesRead CrashRecord CrashView DefinitionErrors EventsRead Inspect
+    InvalidSupervisor load_definition LogRead NotApplicable NotFound parse_definition PlannedStep PlanTree ReadCrashes ReadEvents
+    ReadLog RecordedEvent RestartActor Runtime RuntimeEnd StartActor StartFailed StateCorrupt StillRestarting
+    StillRunning StopActor StopReport StopTree Strategy SupervisionError Supervisor SupervisorHandle
+    SupervisorSettings SweepReport TooManyChildren TreeDefinition TreePlan TreeView
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
 )
 

@@ -10,11 +10,13 @@ from treewarden.supervision_trees._control import (
     ApplyReport,
     ApplyTree,
     Command,
+    CrashesRead,
     EventsRead,
     Inspect,
     LogRead,
     PlannedStep,
     PlanTree,
+    ReadCrashes,
     ReadEvents,
     ReadLog,
     RestartActor,
@@ -23,7 +25,7 @@ from treewarden.supervision_trees._control import (
     StopTree,
     TreePlan,
 )
-from treewarden.supervision_trees._inspect import ActorView, TreeView
+from treewarden.supervision_trees._inspect import ActorView, CrashView, TreeView
 from treewarden.supervision_trees.console._fields import WireError
 from treewarden.supervision_trees.console._frames import HEADER_SIZE, decode_body, encode_frame
 from treewarden.supervision_trees.console._wire import (
@@ -49,6 +51,7 @@ commands = st.one_of(
     st.builds(StopActor, paths),
     st.builds(RestartActor, paths),
     st.builds(ReadEvents, counts, st.integers(1, 100_000), st.floats(0.0, 30.0)),
+    st.builds(ReadCrashes, paths),
     st.builds(ReadLog, paths, st.integers(0, 100_000), st.none() | counts),
     st.builds(PlanTree, texts, paths),
     st.builds(ApplyTree, texts, paths, st.none() | texts),
@@ -75,6 +78,7 @@ def views(children: st.SearchStrategy[tuple[ActorView, ...]]) -> st.SearchStrate
         health=st.none() | texts,
         intensity=st.none() | texts,
         children=children,
+        strategy=st.none() | texts,
     )
 
 
@@ -90,6 +94,13 @@ answers: st.SearchStrategy[Answer] = st.one_of(
     actors,
     st.builds(TreeView, texts, counts, st.none() | texts, seconds, seconds, actors),
     st.builds(EventsRead, st.lists(events, max_size=3).map(tuple), counts, counts),
+    st.builds(
+        CrashesRead,
+        st.lists(
+            st.builds(CrashView, seconds, counts, texts, texts, st.none() | texts, counts, st.none() | texts),
+            max_size=3,
+        ).map(tuple),
+    ),
     st.builds(LogRead, texts, counts),
     st.builds(Failure, st.sampled_from(ErrorKind), texts),
 )
@@ -101,7 +112,8 @@ def test_every_command_is_read_back_as_it_was(command: Command) -> None:
 
 
 def test_no_command_is_left_out_of_the_round_trip() -> None:
-    tried = {Inspect, StopTree, StartActor, StopActor, RestartActor, ReadEvents, ReadLog, PlanTree, ApplyTree}
+    tried = {Inspect, StopTree, StartActor, StopActor, RestartActor, ReadEvents, ReadCrashes, ReadLog}
+    tried |= {PlanTree, ApplyTree}
 
     assert tried == set(get_args(Command))
 

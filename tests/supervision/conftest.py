@@ -45,7 +45,8 @@ from treewarden.actors import (
     spawn,
 )
 from treewarden.actors.testing import ManualClock, StepDispatcher
-from treewarden.supervision_trees import Child, ChildState, Supervisor
+from treewarden.supervision_trees import AutoShutdown, Child, ChildState, Strategy, Supervisor, SupervisorSettings
+from treewarden.supervision_trees._checks import checked_children
 from treewarden.supervision_trees._effects import (
     Abandon,
     AnnounceStarted,
@@ -53,26 +54,28 @@ from treewarden.supervision_trees._effects import (
     Call,
     CallId,
     CancelTimer,
-    DeleteChild,
+    Change,
     Effect,
     Emit,
     End,
+    Forget,
+    GroupDue,
     Kill,
     Outcome,
+    Remember,
     Request,
     RequestStop,
-    RestartChild,
     SetTimer,
     ShutDown,
     Start,
     StartChild,
     SupervisorInput,
-    TerminateChild,
     TimerDue,
     Up,
 )
-from treewarden.supervision_trees._machine import SupervisorMachine, checked_children
+from treewarden.supervision_trees._machine import SupervisorMachine
 from treewarden.supervision_trees._registry import Registry
+from treewarden.supervision_trees._roster import Membership
 from treewarden.supervision_trees._supervisor import Describe, Description
 
 PATIENCE = 10.0  # seconds; reached only by a test that fails
@@ -113,8 +116,20 @@ class Bench:
     """
 
     def __init__(
-        self, *children: ChildSpec, intensity: Intensity | None = None, chance: Callable[[], float] = lambda: 0.5
+        self,
+        *children: ChildSpec,
+        intensity: Intensity | None = None,
+        strategy: Strategy = Strategy.ONE_FOR_ONE,
+        auto_shutdown: AutoShutdown = AutoShutdown.NEVER,
+        chance: Callable[[], float] = lambda: 0.5,
+        membership: Membership = Membership.STATIC,
+        max_children: int | None = None,
     ) -> None:
+        settings = SupervisorSettings(
+            strategy, Intensity(3, within=5.0) if intensity is None else intensity, auto_shutdown
+        )
+        self.remembered: list[ChildId] = []
+        self.forgotten: list[ChildId] = []
         self.now = 100.0
         self.events: list[Event] = []
         self.live: dict[ChildId, Generation] = {}
@@ -134,10 +149,12 @@ class Bench:
         self._notices: deque[Exited] = deque()
         self.machine = SupervisorMachine(
             ROOT,
-            checked_children(children),
-            intensity=Intensity(3, within=5.0) if intensity is None else intensity,
+            checked_children(children, settings),
+            settings=settings,
             chance=chance,
             consequence="the test goes on",
+            membership=membership,
+            max_children=max_children,
         )
 
     # What the test does to the machine
@@ -267,7 +284,8 @@ class Bench:
             )
         assert set(self.live) <= set(self.machine.children)
         for due in self.timers:
-            assert self.machine.children[due.child].generation == due.generation, f"{due} is for nobody"
+            if not isinstance(due, GroupDue):
+                assert self.machine.children[due.child].generation == due.generation, f"{due} is for nobody"
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:
@@ -293,6 +311,10 @@ class Bench:
             case CancelTimer(due):
                 if self.timers.pop(due, None) is not None:
                     self.old_timers.append(due)
+            case Remember(child):
+                self.remembered.append(child)
+            case Forget(child):
+                self.forgotten.append(child)
             case Emit(event):
                 self.events.append(event)
             case Answer(call, outcome):
@@ -333,12 +355,14 @@ class Bench:
 
 def _child_of(event: SupervisorInput) -> ChildId | None:
     match event:
-        case Request(call=StartChild(spec)):
-            return spec.id
-        case Request(call=TerminateChild(child) | RestartChild(child) | DeleteChild(child)):
-            return child
-        case Request():
-            raise AssertionError(f"a call of a new kind: {event}")
+        case Request(call=call):
+            match call:
+                case StartChild(spec):
+                    return spec.id
+                case Change():
+                    return None
+                case _:
+                    return call.child
         case ShutDown():
             return None
         case _:

@@ -41,6 +41,7 @@ from treewarden.actors import (
 from treewarden.supervision_trees._effects import (
     Call,
     CallId,
+    Change,
     DeleteChild,
     Outcome,
     Refused,
@@ -217,6 +218,8 @@ class Reference:
             case StartChild(spec):
                 self.call_start(name, spec)
                 return
+            case Change():
+                raise AssertionError("not played here")
             case _:
                 slot = self.find(call.child)
         if slot is None:

@@ -201,7 +201,9 @@ def test_a_child_with_its_own_limit_is_parked_and_its_supervisor_goes_on(bench: 
     assert world.state("x") is ChildState.FAILED
     assert world.state("y") is ChildState.RUNNING
     assert world.ended is None
-    assert [ChildFailed(world.of(ChildFailed)[0].path, restarts=3, within=60.0)] == world.of(ChildFailed)
+    assert [
+        ChildFailed(world.of(ChildFailed)[0].path, restarts=3, within=60.0, why="more than 2 restarts within 60 s")
+    ] == world.of(ChildFailed)
     assert 0 == world.machine.window.used(world.now)
 
 

@@ -30,9 +30,9 @@ from treewarden.actors import (
     Started,
     Unresponsive,
 )
-from treewarden.supervision_trees import ChildState, InvalidSupervisor, StartFailed
+from treewarden.supervision_trees import ChildState, InvalidSupervisor, StartFailed, SupervisorSettings
+from treewarden.supervision_trees._checks import checked_children
 from treewarden.supervision_trees._effects import DeleteChild, Refused, RestartChild, StartChild, TerminateChild
-from treewarden.supervision_trees._machine import checked_children
 
 if TYPE_CHECKING:
     from .conftest import Bench
@@ -466,7 +466,7 @@ def test_a_forgotten_sibling_cannot_come_back_needing_those_that_need_it(bench: 
 def test_children_that_cannot_be_right_are_refused_before_any_starts(children: list[ChildSpec], words: str) -> None:
     """A.6, B 1.1."""
     with pytest.raises(InvalidSupervisor) as caught:
-        checked_children(children)
+        checked_children(children, SupervisorSettings())
 
     assert words in str(caught.value)
 

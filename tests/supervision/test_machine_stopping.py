@@ -28,7 +28,7 @@ from treewarden.actors import (
     StopReport,
     Unresponsive,
 )
-from treewarden.supervision_trees import ChildState, StartFailed
+from treewarden.supervision_trees import ChildState, StartFailed, SupervisorSettings
 from treewarden.supervision_trees._effects import (
     AnnounceStarted,
     Answer,
@@ -496,7 +496,11 @@ def booted(count: int, path: ActorPath, *, dynamic: bool) -> SupervisorMachine:
     """A machine whose children run; the first is needed by every other, and each by the one after it."""
     specs = [a("c0"), *(a(f"c{n}", "c0", f"c{n - 1}") for n in range(1, count))]
     machine = SupervisorMachine(
-        path, () if dynamic else specs, intensity=Intensity(count, within=1.0), chance=lambda: 0.5, consequence=""
+        path,
+        () if dynamic else specs,
+        settings=SupervisorSettings(intensity=Intensity(count, within=1.0)),
+        chance=lambda: 0.5,
+        consequence="",
     )
     effects = list(machine.boot(1.0))
     if dynamic:
@@ -558,7 +562,11 @@ def test_ten_times_the_children_cost_at_most_twelve_times_the_work(what: str) ->
             case "calling off":
                 specs = [a(f"c{n}") for n in range(count)]
                 machine = SupervisorMachine(
-                    path, specs, intensity=Intensity(1, within=1.0), chance=lambda: 0.5, consequence=""
+                    path,
+                    specs,
+                    settings=SupervisorSettings(intensity=Intensity(1, within=1.0)),
+                    chance=lambda: 0.5,
+                    consequence="",
                 )
                 machine.boot(1.0)
                 return executed_lines(lambda: called_off(machine))

@@ -2,6 +2,8 @@
 
 from treewarden.actors._actor import Actor as Actor
 from treewarden.actors._actor import spawn as spawn
+from treewarden.actors._asking import AskInFlight as AskInFlight
+from treewarden.actors._asking import Asks as Asks
 from treewarden.actors._child_spec import BRUTAL_KILL as BRUTAL_KILL
 from treewarden.actors._child_spec import INFINITY as INFINITY
 from treewarden.actors._child_spec import Backoff as Backoff
@@ -18,11 +20,14 @@ from treewarden.actors._dispatcher import Dispatcher as Dispatcher
 from treewarden.actors._dispatcher import ThreadDispatcher as ThreadDispatcher
 from treewarden.actors._errors import ActorCrashed as ActorCrashed
 from treewarden.actors._errors import ActorDead as ActorDead
+from treewarden.actors._errors import AlreadyRegistered as AlreadyRegistered
+from treewarden.actors._errors import AskCycle as AskCycle
 from treewarden.actors._errors import Fenced as Fenced
 from treewarden.actors._errors import Ignore as Ignore
 from treewarden.actors._errors import InvalidChildSpec as InvalidChildSpec
 from treewarden.actors._errors import Rejected as Rejected
 from treewarden.actors._errors import ServiceMissing as ServiceMissing
+from treewarden.actors._errors import StateUnusable as StateUnusable
 from treewarden.actors._errors import TreewardenError as TreewardenError
 from treewarden.actors._events import ApplyFailed as ApplyFailed
 from treewarden.actors._events import ApplyStep as ApplyStep
@@ -36,9 +41,11 @@ from treewarden.actors._events import ChildStarted as ChildStarted
 from treewarden.actors._events import ChildStartFailed as ChildStartFailed
 from treewarden.actors._events import ChildStopped as ChildStopped
 from treewarden.actors._events import ChildWaiting as ChildWaiting
+from treewarden.actors._events import CrashReport as CrashReport
 from treewarden.actors._events import DeadLetter as DeadLetter
 from treewarden.actors._events import Event as Event
 from treewarden.actors._events import EventSink as EventSink
+from treewarden.actors._events import GroupRestarting as GroupRestarting
 from treewarden.actors._events import MessageFenced as MessageFenced
 from treewarden.actors._events import ProbeFailed as ProbeFailed
 from treewarden.actors._events import ProcessAdopted as ProcessAdopted
@@ -69,6 +76,9 @@ from treewarden.actors._ids import Generation as Generation
 from treewarden.actors._ids import child_path as child_path
 from treewarden.actors._ids import is_child_id as is_child_id
 from treewarden.actors._ids import parse_path as parse_path
+from treewarden.actors._links import Down as Down
+from treewarden.actors._links import ExitSignal as ExitSignal
+from treewarden.actors._links import Monitor as Monitor
 from treewarden.actors._messages import ChildNotice as ChildNotice
 from treewarden.actors._messages import Declined as Declined
 from treewarden.actors._messages import Exited as Exited
@@ -76,6 +86,8 @@ from treewarden.actors._messages import PostMortem as PostMortem
 from treewarden.actors._messages import Ready as Ready
 from treewarden.actors._messages import Started as Started
 from treewarden.actors._messages import StopReport as StopReport
+from treewarden.actors._names import Member as Member
+from treewarden.actors._names import Names as Names
 from treewarden.actors._probe import CommandProbe as CommandProbe
 from treewarden.actors._probe import Health as Health
 from treewarden.actors._probe import Healthy as Healthy
@@ -111,8 +123,12 @@ __all__ = [
     "ActorRef",
     "ActorSystem",
     "Address",
+    "AlreadyRegistered",
     "ApplyFailed",
     "ApplyStep",
+    "AskCycle",
+    "AskInFlight",
+    "Asks",
     "Backoff",
     "BrutalKill",
     "ChildAbandoned",
@@ -132,19 +148,23 @@ __all__ = [
     "Clock",
     "CommandProbe",
     "Context",
+    "CrashReport",
     "Crashed",
     "DeadLetter",
     "Declined",
     "Directory",
     "Dispatcher",
+    "Down",
     "Event",
     "EventSink",
     "ExitReason",
+    "ExitSignal",
     "Exited",
     "Fenced",
     "FromEnv",
     "Generation",
     "Gone",
+    "GroupRestarting",
     "Health",
     "Healthy",
     "HttpProbe",
@@ -156,7 +176,10 @@ __all__ = [
     "Log",
     "LogFactory",
     "ManagedProcess",
+    "Member",
     "MessageFenced",
+    "Monitor",
+    "Names",
     "Normal",
     "PostMortem",
     "Probe",
@@ -181,6 +204,7 @@ __all__ = [
     "ShutdownTime",
     "SnapshotQuarantined",
     "Started",
+    "StateUnusable",
     "StopReport",
     "StrayEnded",
     "SupervisorGaveUp",

@@ -1,20 +1,25 @@
 """Errors of the actor layer; each tells itself apart from its neighbour and carries its data."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pykka
 
 if TYPE_CHECKING:
     from treewarden.actors._exits import ExitReason
+    from treewarden.actors._ids import ActorPath
+    from treewarden.actors._ref import ActorRef
 
 __all__ = [
     "ActorCrashed",
     "ActorDead",
+    "AlreadyRegistered",
+    "AskCycle",
     "Fenced",
     "Ignore",
     "InvalidChildSpec",
     "Rejected",
     "ServiceMissing",
+    "StateUnusable",
     "TreewardenError",
 ]
 
@@ -50,6 +55,25 @@ class ActorCrashed(TreewardenError):
         self.reason = reason
 
 
+class AskCycle(TreewardenError, RuntimeError):
+    """An actor was about to wait on one that, in the end, waits on it: none of them would be answered.
+
+    `paths` is the whole cycle, beginning and ending with the actor that was refused.
+    """
+
+    def __init__(self, paths: "tuple[ActorPath, ...]") -> None:
+        super().__init__(f"a cycle of asks would wait for itself: {' -> '.join(paths)}; tell, or take_reply, in one")
+        self.paths = paths
+
+
+class AlreadyRegistered(TreewardenError):
+    """The name belongs to a living actor, `ref` (OTP's `already_started`)."""
+
+    def __init__(self, name: str, ref: "ActorRef[Any]") -> None:
+        super().__init__(f"the name {name!r} is held by {ref}; a living actor keeps its name until it ends")
+        self.name, self.ref = name, ref
+
+
 class Fenced(TreewardenError):
     """This incarnation was given up on: what it still does is refused (supervision.md A.15).
 
@@ -66,6 +90,14 @@ class ServiceMissing(TreewardenError):
             f" start it under treewarden.supervision_trees.Runtime, or pass the service to the supervisor"
         )
         self.service = service
+
+
+class StateUnusable(TreewardenError):
+    """The stored state of a durable actor cannot be restored, the one before it included; it was not started empty."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"the stored state of {path} cannot be restored: {why}")
+        self.path, self.why = path, why
 
 
 class InvalidChildSpec(TreewardenError):

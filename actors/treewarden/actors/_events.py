@@ -23,9 +23,11 @@ __all__ = [
     "ChildStarted",
     "ChildStopped",
     "ChildWaiting",
+    "CrashReport",
     "DeadLetter",
     "Event",
     "EventSink",
+    "GroupRestarting",
     "MessageFenced",
     "ProbeFailed",
     "ProcessAdopted",
@@ -151,11 +153,16 @@ class ChildStopped:
 @final
 @dataclass(frozen=True, slots=True)
 class ChildFailed:
-    """A child used up its own intensity and is parked until somebody restarts it."""
+    """A child is parked until somebody restarts it, for `why`.
+
+    Mostly it used up its own intensity: `restarts` within `within` seconds. Both are 0 if its stored
+    state could not be restored.
+    """
 
     path: ActorPath
     restarts: int
     within: float
+    why: str
 
 
 @final
@@ -166,6 +173,39 @@ class ChildAbandoned:
     path: ActorPath
     generation: Generation
     after: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class GroupRestarting:
+    """The end of `child` restarts its siblings `others` too: they are stopped, then all are started (path: whose)."""
+
+    path: ActorPath
+    child: ChildId
+    others: tuple[ChildId, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CrashReport:
+    """All that is known of an abnormal end: OTP's crash report and supervisor report in one (A.14).
+
+    `used` of `allowed` restarts are spent, this one included if it was charged; `then` says what follows.
+    `last_message`, `state` and `log` are what the actor's own `describe()` let through, as text.
+    """
+
+    supervisor: ActorPath
+    path: ActorPath
+    generation: Generation
+    reason: ExitReason
+    traceback: str  # of a crash; empty otherwise
+    last_message: str | None
+    mailbox: int
+    state: str | None
+    log: tuple[str, ...]
+    used: int
+    allowed: int
+    then: str
 
 
 @final
@@ -335,6 +375,8 @@ Event: TypeAlias = (
     | ChildStopped
     | ChildFailed
     | ChildAbandoned
+    | GroupRestarting
+    | CrashReport
     | SupervisorGaveUp
     | DeadLetter
     | MessageFenced

@@ -23,6 +23,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final, final
 
 from treewarden.actors._crash import as_crash
@@ -31,6 +32,7 @@ from treewarden.actors._errors import ActorCrashed, ActorDead, Fenced, Ignore, R
 from treewarden.actors._events import DeadLetter, MessageFenced
 from treewarden.actors._exits import Crashed, ExitReason, Killed, Normal, describe_exit
 from treewarden.actors._ids import ActorPath, Generation
+from treewarden.actors._links import Signal, Ties, cut_ties
 from treewarden.actors._messages import ChildNotice, Declined, Exited, Kill, Ready, Started, Stop, StopReport
 from treewarden.actors._reply import Reply
 from treewarden.actors._status import Status, may_become
@@ -96,6 +98,7 @@ class Incarnation:
         "status",
         "stopped",
         "system",
+        "ties",
     )
 
     def __init__(
@@ -132,6 +135,7 @@ class Incarnation:
         self._held = False
         self._ready_deferred = False
         self._timers: set[Timer] = set()
+        self.ties: Ties | None = None  # _links guards it
 
     # Sending
 
@@ -188,6 +192,19 @@ class Incarnation:
     def has_ended(self) -> bool:
         """Whether the end was declared."""
         return self._exit_reason is not None
+
+    def exit_reason(self) -> ExitReason | None:
+        """How it ended, from the moment the end is declared."""
+        return self._exit_reason
+
+    def waited_on(self, reply: Reply[Any]) -> AbstractContextManager[None]:
+        """Entered while the calling thread waits for `reply` of this actor; `AskCycle` if only a deadline could end it."""
+        asker = running_incarnation()
+        return (self if asker is None else asker).system.asks.waiting(asker, self, reply)
+
+    def has_taken(self, reply: Reply[Any]) -> bool:
+        """Whether the actor took `reply` to be set later, by whomever."""
+        return reply in self._deferred
 
     def check_order(self, order: object) -> None:
         """Raise `Fenced` in a fenced actor that orders this one to end.
@@ -368,7 +385,9 @@ class Incarnation:
         self._become(Status.STOPPED)
         if self._claim_end():  # otherwise it was given up on meanwhile
             self._exit_reason = Normal()
+            self.system.names.release(self)
             self.stopped.try_set(Normal())
+            cut_ties(self, Normal())
             if self._notify is not None:
                 self._notify(Declined(self.spec.id, self.generation))
         self._turn_away()
@@ -403,6 +422,11 @@ class Incarnation:
         except IndexError:  # turned away a moment ago by whoever declared the end
             self._busy = False
             return
+        if isinstance(item, Signal):
+            if item.is_void():
+                self._busy = False
+                return
+            item = item.message
         if isinstance(item, Ask):
             self._in_hand = item
             self._guarded(item.message, self.actor.handle, item.reply)
@@ -527,10 +551,12 @@ class Incarnation:
         # The fence stands before the notice goes out: the next incarnation starts on that notice.
         self._fenced = abandoned
         self._exit_reason = reason
+        self.system.names.release(self)  # first of all: whoever hears of the end may want the names
         self.stopped.try_set(reason)
         in_hand = self._in_hand
         if abandoned and in_hand is not None:
             in_hand.reply.try_fail(ActorDead(f"{self.path} was given up on while it handled this message"))
+        cut_ties(self, reason)  # before the notice: the successor speaks after the news of this end
         if self._notify is not None:
             report = StopReport(abandoned=(self.path,)) if abandoned else self._stop_report()
             self._notify(Exited(self.spec.id, self.generation, reason, abandoned, report))
@@ -565,7 +591,7 @@ class Incarnation:
                 return
             if isinstance(item, Ask):
                 item.reply.try_fail(ActorDead(f"{self.path} ended before it handled this message"))
-            else:
+            elif not isinstance(item, Signal):  # news of another's end is moot, and nobody sent it
                 self.system.events.emit(DeadLetter(self.path, type(item).__name__))
 
     def _cancel_timers(self) -> None:

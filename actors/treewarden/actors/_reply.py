@@ -14,8 +14,9 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, TypeAlias, TypeVar, final
+from typing import Any, Protocol, TypeAlias, TypeVar, final
 
 import pykka
 
@@ -27,14 +28,24 @@ T = TypeVar("T")
 ExcInfo: TypeAlias = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
 
+class Asked(Protocol):
+    """Who was asked, and is told of each wait for the answer."""
+
+    def waited_on(self, reply: "Reply[Any]") -> AbstractContextManager[None]:
+        """Entered while the calling thread waits for `reply`; may refuse by raising."""
+        ...
+
+
 @final
 class Reply(pykka.Future[T]):
     """The answer to one ask. Safe from any thread."""
 
-    __slots__ = ("_callbacks", "_free", "_outcome", "_waiters")
+    __slots__ = ("_asked", "_callbacks", "_free", "_outcome", "_waiters")
 
-    def __init__(self) -> None:
+    def __init__(self, asked: Asked | None = None) -> None:
+        """Make an answer to be set. `asked` hears of each wait for it, up to then."""
         super().__init__()
+        self._asked = asked
         self._free = [True]  # whoever pops it may set: list.pop is atomic
         self._outcome: tuple[Any, BaseException | None, TracebackType | None] | None = None
         self._waiters: deque[threading.Lock] = deque()
@@ -45,12 +56,18 @@ class Reply(pykka.Future[T]):
 
         Raises:
             pykka.Timeout: if it did not come in time; it may still come.
+            AskCycle: in an actor, if the wait could only end by its deadline.
             BaseException: whatever was set as the result.
         """
         if self._get_hook is not None:
             return super().get(timeout=timeout)
         if self._outcome is None:
-            self._wait(timeout)
+            asked = self._asked
+            if asked is None or (timeout is not None and timeout <= 0):  # a look is no wait
+                self._wait(timeout)
+            else:
+                with asked.waited_on(self):
+                    self._wait(timeout)
         if self._outcome is None:
             raise pykka.Timeout(f"{timeout} seconds")
         value, error, trace = self._outcome
@@ -133,6 +150,7 @@ class Reply(pykka.Future[T]):
         except IndexError:
             return False
         self._outcome = outcome
+        self._asked = None  # a reply that is kept must not keep an actor
         while self._waiters:
             try:
                 self._waiters.popleft().release()

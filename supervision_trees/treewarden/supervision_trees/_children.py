@@ -2,14 +2,14 @@
 
 import enum
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, final
 
 from treewarden.actors import ChildId, ChildSpec, ExitReason, Generation
 from treewarden.supervision_trees._intensity import RestartWindow
 
-__all__ = ["Child", "ChildState", "ChildTable"]
+__all__ = ["Child", "ChildState", "ChildTable", "CrashRecord"]
 
 NOT_STARTED: Final = Generation(0)
 
@@ -24,7 +24,24 @@ class ChildState(enum.Enum):
     RESTARTING = "restarting"  # waiting out its delay, or a later incarnation is in on_start
     STOPPING = "stopping"  # told to stop, not ended yet
     STOPPED = "stopped"  # until somebody starts it
-    FAILED = "failed"  # used up its own intensity
+    FAILED = "failed"  # parked: it used up its own intensity, or its stored state cannot be restored
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CrashRecord:
+    """One abnormal end of a child, as text: what is kept must not keep a dead actor's objects alive.
+
+    `at` is in monotonic seconds of this runtime; of an earlier runtime's crash it may be below 0.
+    """
+
+    at: float
+    generation: int
+    reason: str
+    traceback: str
+    last_message: str | None
+    mailbox: int
+    state: str | None
 
 
 @final
@@ -49,6 +66,7 @@ class Child:
     started_at: float | None = None  # when the current or last incarnation had started, or was asked to
     retry_at: float | None = None
     last_exit: ExitReason | None = None
+    crashes: tuple[CrashRecord, ...] = ()  # the last ones, oldest first; those before a runtime restart included
 
     @property
     def id(self) -> ChildId:
@@ -71,6 +89,7 @@ class ChildTable:
         # of a forgotten child then never fits a new child of the same id. One number for all ids,
         # since one for each would grow with every child that ever was.
         self._forgotten = NOT_STARTED
+        self._parked = 0
         for spec in specs:
             self.add(spec)
 
@@ -78,6 +97,11 @@ class ChildTable:
     def rows(self) -> Mapping[ChildId, Child]:
         """The children in start order, as they are now; a view that cannot be written to."""
         return MappingProxyType(self._children)
+
+    @property
+    def parked(self) -> int:
+        """How many children are `FAILED`."""
+        return self._parked
 
     def get(self, child: ChildId) -> Child | None:
         """The child of that id."""
@@ -93,18 +117,43 @@ class ChildTable:
 
     def put(self, child: Child) -> Child:
         """Have `child` stand where its id stands."""
+        before = self._children.get(child.id)
+        was_parked = before is not None and before.state is ChildState.FAILED
+        self._parked += (child.state is ChildState.FAILED) - was_parked
         self._children[child.id] = child
         return child
 
     def forget(self, child: Child) -> None:
         """Drop `child` and its spec."""
-        del self._children[child.id]
+        self._parked -= self._children.pop(child.id).state is ChildState.FAILED
         self._forgotten = max(self._forgotten, child.generation)
         for need in set(child.spec.needs):
             dependents = self._dependents[need]
             del dependents[child.id]
             if not dependents:
                 del self._dependents[need]
+
+    def reorder(self, specs: Iterable[ChildSpec]) -> None:
+        """Have the children stand in the order of `specs`, with these specs; those not named stay, behind them.
+
+        A child that is not known yet is added, stopped. Nothing is started or stopped.
+        """
+        rest = self._children
+        self._children, self._dependents, self._parked = {}, {}, 0
+        for spec in specs:
+            known = rest.pop(spec.id, None)
+            fresh = self.add(spec)
+            if known is not None:
+                # A limit of its own that stays keeps what was spent of it.
+                window = (
+                    fresh.window
+                    if known.window is None or fresh.window is None
+                    else replace(known.window, limit=fresh.window.limit)
+                )
+                self.put(replace(known, spec=spec, window=window))
+        for child in rest.values():
+            self.add(child.spec)
+            self.put(child)
 
     def lacking(self, spec: ChildSpec) -> tuple[ChildId, ...]:
         """Those of the needs of `spec` that are not ready (or not there)."""

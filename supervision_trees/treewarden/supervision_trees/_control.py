@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Final, TypeAlias, final
 
 from treewarden.actors import TreewardenError
+from treewarden.supervision_trees._inspect import CrashView
 
 __all__ = [
     "LONGEST_DEFINITION",
@@ -15,11 +16,13 @@ __all__ = [
     "ApplyTree",
     "Command",
     "CommandRefused",
+    "CrashesRead",
     "EventsRead",
     "Inspect",
     "LogRead",
     "PlanTree",
     "PlannedStep",
+    "ReadCrashes",
     "ReadEvents",
     "ReadLog",
     "RestartActor",
@@ -95,6 +98,22 @@ class EventsRead:
     events: tuple[dict[str, object], ...]
     last: int  # what to pass as the next `since`
     missed: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ReadCrashes:
+    """The last crashes of a child, those before a restart of the runtime included."""
+
+    path: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CrashesRead:
+    """The answer to `ReadCrashes`, oldest first."""
+
+    crashes: tuple[CrashView, ...]
 
 
 @final
@@ -198,5 +217,14 @@ class ApplyReport:
 
 
 Command: TypeAlias = (
-    Inspect | StartActor | StopActor | RestartActor | StopTree | ReadEvents | ReadLog | PlanTree | ApplyTree
+    Inspect
+    | StartActor
+    | StopActor
+    | RestartActor
+    | StopTree
+    | ReadEvents
+    | ReadCrashes
+    | ReadLog
+    | PlanTree
+    | ApplyTree
 )

@@ -3,9 +3,9 @@
 import enum
 from typing import assert_never, final
 
-from treewarden.actors import ExitReason, Restart, is_abnormal
+from treewarden.actors import Crashed, ExitReason, Restart, StateUnusable, is_abnormal
 
-__all__ = ["AfterExit", "after_exit"]
+__all__ = ["AfterExit", "after_exit", "is_unrecoverable"]
 
 
 @final
@@ -28,3 +28,8 @@ def after_exit(restart: Restart, reason: ExitReason) -> AfterExit:
             return AfterExit.FORGET
         case _:
             assert_never(restart)
+
+
+def is_unrecoverable(reason: ExitReason) -> bool:
+    """Whether a start failed so that another attempt can only fail the same way (supervision.md A.18)."""
+    return isinstance(reason, Crashed) and isinstance(reason.error, StateUnusable)

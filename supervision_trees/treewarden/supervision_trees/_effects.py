@@ -7,7 +7,8 @@ shut down. Outputs are effects, which the `Supervisor` actor carries out in thei
 from dataclasses import dataclass
 from typing import NewType, TypeAlias, final
 
-from treewarden.actors import ChildId, ChildNotice, ChildSpec, Event, ExitReason, Generation, TreewardenError
+from treewarden.actors import ChildId, ChildNotice, ChildSpec, Event, ExitReason, Generation, Intensity, TreewardenError
+from treewarden.supervision_trees._strategy import AutoShutdown, Strategy
 
 __all__ = [
     "Abandon",
@@ -16,13 +17,17 @@ __all__ = [
     "Call",
     "CallId",
     "CancelTimer",
+    "Change",
     "DeleteChild",
     "Effect",
     "Emit",
     "End",
+    "Forget",
+    "GroupDue",
     "Kill",
     "Outcome",
     "Refused",
+    "Remember",
     "Request",
     "RequestStop",
     "RestartChild",
@@ -78,7 +83,22 @@ class DeleteChild:
     child: ChildId
 
 
-Call: TypeAlias = StartChild | TerminateChild | RestartChild | DeleteChild
+@final
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Go by other settings and specs from now on; None leaves what it stands for as it is.
+
+    `children` are all that are wanted, in start order: a known id gets its new spec without a
+    restart, a new one is added stopped, one that is missing here runs on, behind the others.
+    """
+
+    strategy: Strategy | None = None
+    intensity: Intensity | None = None
+    auto_shutdown: AutoShutdown | None = None
+    children: tuple[ChildSpec, ...] | None = None
+
+
+Call: TypeAlias = StartChild | TerminateChild | RestartChild | DeleteChild | Change
 
 
 # Inputs
@@ -120,7 +140,16 @@ class StopOverdue:
     generation: Generation
 
 
-TimerDue: TypeAlias = RetryDue | StartOverdue | StopOverdue
+@final
+@dataclass(frozen=True, slots=True)
+class GroupDue:
+    """The delay before the group of `child` is started again is over; `round` tells it from earlier ones."""
+
+    child: ChildId
+    round: int
+
+
+TimerDue: TypeAlias = RetryDue | StartOverdue | StopOverdue | GroupDue
 
 
 @final
@@ -203,6 +232,25 @@ class CancelTimer:
 
 @final
 @dataclass(frozen=True, slots=True)
+class Remember:
+    """Have what is known of the failures of `child`, and of its supervisor's window, outlive the runtime.
+
+    Nothing that follows in the same effects starts before that is on record (A.17).
+    """
+
+    child: ChildId
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """The child is no more: neither is what was remembered of it."""
+
+    child: ChildId
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Emit:
     """Tell the world."""
 
@@ -253,5 +301,17 @@ class End:
 
 
 Effect: TypeAlias = (
-    Start | Up | RequestStop | Kill | Abandon | SetTimer | CancelTimer | Emit | Answer | AnnounceStarted | End
+    Start
+    | Up
+    | RequestStop
+    | Kill
+    | Abandon
+    | SetTimer
+    | CancelTimer
+    | Remember
+    | Forget
+    | Emit
+    | Answer
+    | AnnounceStarted
+    | End
 )

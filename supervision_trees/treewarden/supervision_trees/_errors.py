@@ -8,11 +8,13 @@ __all__ = [
     "AlreadyPresent",
     "AlreadyStarted",
     "InvalidSupervisor",
+    "NotApplicable",
     "NotFound",
     "StartFailed",
     "StillRestarting",
     "StillRunning",
     "SupervisionError",
+    "TooManyChildren",
 ]
 
 
@@ -58,6 +60,22 @@ class StillRestarting(SupervisionError):
     def __init__(self, path: ActorPath, state: str) -> None:
         super().__init__(f"{path} is {state}; stop it first to cancel that")
         self.path, self.state = path, state
+
+
+class TooManyChildren(SupervisionError):
+    """A dynamic supervisor runs as many children as it may; running and restarting ones count."""
+
+    def __init__(self, path: ActorPath, limit: int) -> None:
+        super().__init__(f"{path} has {limit} children and may have no more (max_children); stop one first")
+        self.path, self.limit = path, limit
+
+
+class NotApplicable(SupervisionError):
+    """The call makes no sense for this kind of supervisor; `instead` says what does."""
+
+    def __init__(self, path: ActorPath, call: str, instead: str) -> None:
+        super().__init__(f"{call} is not for {path}: {instead}")
+        self.path, self.call, self.instead = path, call, instead
 
 
 class StartFailed(SupervisionError):

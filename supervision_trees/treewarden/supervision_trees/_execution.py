@@ -14,10 +14,12 @@ from treewarden.supervision_trees._control import (
     ApplyTree,
     Command,
     CommandRefused,
+    CrashesRead,
     EventsRead,
     Inspect,
     LogRead,
     PlanTree,
+    ReadCrashes,
     ReadEvents,
     ReadLog,
     RestartActor,
@@ -26,7 +28,7 @@ from treewarden.supervision_trees._control import (
     StopTree,
 )
 from treewarden.supervision_trees._errors import NotFound
-from treewarden.supervision_trees._inspect import ActorView, RecordedEvent, TreeView
+from treewarden.supervision_trees._inspect import ActorView, CrashView, RecordedEvent, TreeView
 from treewarden.supervision_trees.telemetry import EventHub, render
 
 if TYPE_CHECKING:
@@ -62,10 +64,11 @@ class CommandExecution:
         events: EventHub,
         processes: ProcessSystem,
         apply: TreeApply,
+        monotonic: Callable[[], float],
     ) -> None:
         self._root, self._inspect, self._supervisor = root, inspect, supervisor
         self._request_stop, self._events, self._processes = request_stop, events, processes
-        self._apply = apply
+        self._apply, self._monotonic = apply, monotonic
         # Guards _restarts: the restarts under way. Never held while waiting.
         self._restarts_lock = threading.Lock()
         self._restarts: dict[ActorPath, Reply[ActorView]] = {}
@@ -90,6 +93,8 @@ class CommandExecution:
                 return None
             case ReadEvents():
                 return self._read_events(command)
+            case ReadCrashes(path):
+                return _read_crashes(*self._locate(path), self._monotonic())
             case ReadLog():
                 return self._read_log(command)
             case PlanTree():
@@ -180,6 +185,26 @@ def _path(text: str) -> ActorPath:
         return parse_path(text)
     except ValueError as error:
         raise CommandRefused(str(error)) from None
+
+
+def _read_crashes(supervisor: "SupervisorHandle", child: ChildId, now: float) -> CrashesRead:
+    known = {each.id: each.crashes for each in supervisor.which_children()}
+    if child not in known:
+        raise NotFound(child_path(supervisor.path, child), tuple(known))
+    return CrashesRead(
+        tuple(
+            CrashView(
+                now - crash.at,
+                crash.generation,
+                crash.reason,
+                crash.traceback,
+                crash.last_message,
+                crash.mailbox,
+                crash.state,
+            )
+            for crash in known[child]
+        )
+    )
 
 
 def _plain(recorded: RecordedEvent) -> dict[str, object]:

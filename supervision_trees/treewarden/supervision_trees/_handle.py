@@ -1,16 +1,31 @@
 """A supervisor's calls, typed: what `runtime.supervisor(path)` returns."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Final, cast, final
 
-from treewarden.actors import ActorPath, ActorRef, Address, ChildId, ChildSpec
+from treewarden.actors import ActorPath, ActorRef, Address, ChildId, ChildSpec, ChildType, Intensity, child_path
 from treewarden.supervision_trees._children import Child
-from treewarden.supervision_trees._effects import DeleteChild, RestartChild, StartChild, TerminateChild
-from treewarden.supervision_trees._supervisor import ChildRow
+from treewarden.supervision_trees._effects import Change, DeleteChild, RestartChild, StartChild, TerminateChild
+from treewarden.supervision_trees._errors import NotFound
+from treewarden.supervision_trees._strategy import AutoShutdown, Strategy, SupervisorSettings
+from treewarden.supervision_trees._supervisor import ChildRow, Description
 from treewarden.supervision_trees._views import describe_supervisor
 
-__all__ = ["SupervisorHandle"]
+__all__ = ["ChildCounts", "SupervisorHandle"]
 
 STATE_DEADLINE: Final = 5.0
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ChildCounts:
+    """How many children a supervisor has: known, alive, and of either type (OTP's count_children)."""
+
+    specs: int
+    active: int
+    supervisors: int
+    workers: int
 
 
 @final
@@ -34,35 +49,61 @@ class SupervisorHandle:
 
         Raises:
             AlreadyStarted, AlreadyPresent: a child of that id runs, or is known.
+            InvalidChildSpec, InvalidSupervisor: it does not go with the supervisor's settings, or its
+                needs name nobody; nothing changed.
+            TooManyChildren: a dynamic supervisor has as many as it may.
+            NotApplicable: this kind of supervisor takes no children by hand.
             StartFailed: it did not start and is not added (kept, stopped, if another caller's
                 `terminate_child` was the reason).
         """
         return self._call(StartChild(spec), timeout)
 
-    def terminate_child(self, child: str, *, timeout: float | None = None) -> None:
+    def terminate_child(self, child: "str | ActorRef[Any]", *, timeout: float | None = None) -> None:
         """Stop `child` and keep its spec (a temporary one is forgotten); fine if it is stopped already.
 
         Raises:
             NotFound: there is no such child.
         """
-        self._call(TerminateChild(ChildId(child)), timeout)
+        self._call(TerminateChild(self._id_of(child)), timeout)
 
-    def restart_child(self, child: str, *, timeout: float | None = None) -> ActorRef[Any] | None:
+    def restart_child(self, child: "str | ActorRef[Any]", *, timeout: float | None = None) -> ActorRef[Any] | None:
         """Start `child`, which is stopped or failed; its ref, or None if it declined.
 
         Raises:
             NotFound, StillRunning, StillRestarting: it is not there, or not at rest.
             StartFailed: it did not start and stays stopped.
         """
-        return self._call(RestartChild(ChildId(child)), timeout)
+        return self._call(RestartChild(self._id_of(child)), timeout)
 
-    def delete_child(self, child: str, *, timeout: float | None = None) -> None:
+    def delete_child(self, child: "str | ActorRef[Any]", *, timeout: float | None = None) -> None:
         """Forget `child`, which is stopped or failed.
 
         Raises:
             NotFound, StillRunning, StillRestarting: it is not there, or not at rest.
         """
-        self._call(DeleteChild(ChildId(child)), timeout)
+        self._call(DeleteChild(self._id_of(child)), timeout)
+
+    def change(
+        self,
+        *,
+        strategy: Strategy | None = None,
+        intensity: Intensity | None = None,
+        auto_shutdown: AutoShutdown | None = None,
+        children: Iterable[ChildSpec] | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Have the supervisor go by other settings and specs, all or nothing (OTP's code_change, B 1.10).
+
+        What is left out stays as it is. `children` are all that are wanted, in start order: a known
+        one gets its new spec without being restarted, a new one is added stopped, one that is
+        missing runs on, behind the others. What was spent of the intensity stays spent.
+
+        Raises:
+            InvalidSupervisor, InvalidChildSpec: the new whole could not be started like this; nothing changed.
+            NotApplicable: not for this kind of supervisor; nothing changed.
+        """
+        wanted = None if children is None else tuple(children)
+        self._call(Change(strategy, intensity, auto_shutdown, wanted), timeout)
 
     def which_children(self, *, timeout: float = STATE_DEADLINE) -> tuple[Child, ...]:
         """The children in start order."""
@@ -70,7 +111,41 @@ class SupervisorHandle:
 
     def rows(self, *, timeout: float = STATE_DEADLINE) -> tuple[ChildRow, ...]:
         """The children in start order, with the refs of those that live."""
-        return describe_supervisor(self._address.require(), timeout=timeout).rows
+        return self._describe(timeout).rows
+
+    def settings(self, *, timeout: float = STATE_DEADLINE) -> SupervisorSettings:
+        """Strategy, intensity and auto_shutdown, as they are now."""
+        return self._describe(timeout).settings
+
+    def count_children(self, *, timeout: float = STATE_DEADLINE) -> ChildCounts:
+        """How many children there are."""
+        children = self.which_children(timeout=timeout)
+        supervisors = sum(child.spec.actor_class.child_type is ChildType.SUPERVISOR for child in children)
+        active = sum(child.live for child in children)
+        return ChildCounts(len(children), active, supervisors, len(children) - supervisors)
+
+    def get_child_spec(self, child: "str | ActorRef[Any]", *, timeout: float = STATE_DEADLINE) -> ChildSpec:
+        """The spec of `child`.
+
+        Raises:
+            NotFound: there is no such child.
+        """
+        wanted, children = self._id_of(child), self.which_children(timeout=timeout)
+        for each in children:
+            if each.id == wanted:
+                return each.spec
+        raise NotFound(child_path(self.path, wanted), tuple(each.id for each in children))
+
+    def _describe(self, timeout: float) -> Description:
+        return describe_supervisor(self._address.require(), timeout=timeout)
+
+    def _id_of(self, child: "str | ActorRef[Any]") -> ChildId:
+        if isinstance(child, str):
+            return ChildId(child)
+        parent, _, name = child.path.rpartition("/")
+        if parent != self.path:
+            raise NotFound(child.path, tuple(each.id for each in self.which_children()))
+        return ChildId(name)
 
     def _call(self, call: object, timeout: float | None) -> ActorRef[Any] | None:
         return cast("ActorRef[Any] | None", self._address.ask(call, timeout=timeout))

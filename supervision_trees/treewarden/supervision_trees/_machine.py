@@ -1,12 +1,14 @@
 """The supervisor's decisions: a state machine without pykka, clock, threads or chance of its own.
 
 `handle(input, now)` takes one input and returns the effects to carry out, in order. Everything a
-supervisor does follows from the table of frozen `Child` values in here, so that it is tested by
-feeding inputs, and the actor around it stays a dozen lines.
+supervisor does follows from the table of frozen `Child` values, so that it is tested by feeding
+inputs, and the actor around it stays a dozen lines. Here are the boot, what each notice of a child
+means, and the end; `_restarts` decides restarts, `_calls` takes calls, `_roster` has the steps.
 
-The table is one that this object owns and changes, not a frozen mapping that it returns: copying
+The table is one that the machine owns and changes, not a frozen mapping that it returns: copying
 it for each exit would make a supervisor of n children cost n per event (docs/decisions/0002). For
-the same reason no input is answered by a look at every child, except the order to shut down.
+the same reason no input is answered by a look at every child, except the order to shut down, a
+change, a group restart and the end of a significant child.
 
 Rules (supervision.md): children start from left to right, the first start is never retried and its
 failure ends the supervisor; later failures are charged to an intensity window; children stop from
@@ -14,14 +16,11 @@ right to left, one at a time, each within its own time; what ended late is taken
 `Unresponsive` and fenced; notices of earlier generations are ignored, and counted by an event.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from graphlib import CycleError, TopologicalSorter
 from typing import Final, assert_never, final
 
 from treewarden.actors import (
-    INFINITY,
     ActorPath,
     BrutalKill,
     ChildAbandoned,
@@ -30,97 +29,54 @@ from treewarden.actors import (
     ChildFailed,
     ChildId,
     ChildReady,
-    ChildRestarting,
     ChildSpec,
     ChildStarted,
     ChildStartFailed,
     ChildStopped,
-    ChildWaiting,
     Crashed,
     Declined,
-    Event,
     Exited,
     ExitReason,
-    Generation,
-    Intensity,
+    Killed,
     MessageFenced,
     Ready,
     Restart,
     Shutdown,
     Started,
     StopReport,
-    SupervisorGaveUp,
     Unresponsive,
     child_path,
+    is_abnormal,
 )
-from treewarden.supervision_trees._backoff import restart_delay, starts_afresh
-from treewarden.supervision_trees._children import Child, ChildState, ChildTable
-from treewarden.supervision_trees._decision import AfterExit, after_exit
+from treewarden.supervision_trees._calls import Calls
+from treewarden.supervision_trees._children import Child, ChildState
+from treewarden.supervision_trees._decision import AfterExit, after_exit, is_unrecoverable
 from treewarden.supervision_trees._effects import (
     Abandon,
     AnnounceStarted,
-    Answer,
-    CallId,
-    CancelTimer,
-    DeleteChild,
     Effect,
-    Emit,
     End,
-    Kill,
-    Outcome,
+    GroupDue,
     Refused,
     Request,
-    RequestStop,
-    RestartChild,
     RetryDue,
-    RunsAlready,
-    SetTimer,
     ShutDown,
-    Start,
     StartChild,
     StartOverdue,
     StopOverdue,
     SupervisorInput,
-    TerminateChild,
-    TimerDue,
     Up,
 )
-from treewarden.supervision_trees._errors import (
-    AlreadyPresent,
-    InvalidSupervisor,
-    NotFound,
-    StartFailed,
-    StillRestarting,
-    StillRunning,
-)
-from treewarden.supervision_trees._intensity import Exhausted, RestartWindow
+from treewarden.supervision_trees._errors import StartFailed
+from treewarden.supervision_trees._intensity import RestartWindow
+from treewarden.supervision_trees._restarts import Recalled, Restarted, Restarts
+from treewarden.supervision_trees._roster import Membership, Roster, stop_patience
+from treewarden.supervision_trees._strategy import AutoShutdown, Strategy, SupervisorSettings
 
-__all__ = ["SupervisorMachine", "checked_children"]
+__all__ = ["SupervisorMachine"]
 
-TERMINATED: Final = Shutdown("terminated by a call")
 SHUTTING_DOWN: Final = Shutdown("its supervisor stops")
-
-
-def checked_children(children: Iterable[ChildSpec]) -> tuple[ChildSpec, ...]:
-    """The specs, if ids are unique and needs can be met.
-
-    Raises:
-        InvalidSupervisor: naming the duplicate, the unknown need, or the cycle.
-    """
-    specs: dict[ChildId, ChildSpec] = {}
-    for spec in children:
-        if spec.id in specs:
-            raise InvalidSupervisor("children", spec.id, "an id that no sibling has")
-        specs[spec.id] = spec
-    for spec in specs.values():
-        for need in spec.needs:
-            if need not in specs:
-                raise InvalidSupervisor(f"children.{spec.id}.needs", need, f"a sibling: one of {', '.join(specs)}")
-    try:
-        TopologicalSorter({spec.id: spec.needs for spec in specs.values()}).prepare()
-    except CycleError as error:
-        raise InvalidSupervisor("children", " -> ".join(error.args[1]), "needs that form no cycle") from None
-    return tuple(specs.values())
+ALIVE: Final = frozenset(ChildState) - {ChildState.STOPPED, ChildState.FAILED}
 
 
 @final
@@ -132,28 +88,26 @@ class SupervisorMachine:
         path: ActorPath,
         children: Iterable[ChildSpec],
         *,
-        intensity: Intensity,
+        settings: SupervisorSettings,
         chance: Callable[[], float],
         consequence: str,
+        membership: Membership = Membership.STATIC,
+        max_children: int | None = None,
     ) -> None:
         """Take the children (checked, see `checked_children`) in start order.
 
         `chance` gives numbers from 0 to 1 for the jitter; `consequence` says, for the event, what
         follows when this supervisor gives up.
         """
-        self._path, self._chance, self._consequence = path, chance, consequence
-        self._window = RestartWindow(intensity)
-        self._children = ChildTable(children)
-        self._effects: list[Effect] = []
-        # Not started and not called off; an OrderedDict, since a dict whose first keys go one by one is
-        # searched from its old beginning each time.
-        self._to_boot: OrderedDict[ChildId, None] = OrderedDict.fromkeys(self._children.rows)
+        self._roster = Roster(path, children, membership)
+        self._restarts = Restarts(self._roster, settings, chance=chance, consequence=consequence)
+        self._calls = Calls(self._roster, self._restarts, max_children=max_children)
         self._booting: ChildId | None = None
         self._announced = False
-        self._ending: ExitReason | None = None
+        self._ended = False
+        self._auto_shutdown_due = False
+        self._after_boot: list[tuple[Exited, float]] = []  # ends that wait for the boot, with the uptime before them
         self._to_stop: list[ChildId] = []  # while ending: none to the right of its last one is alive
-        self._starting_calls: dict[ChildId, Request] = {}  # one at most: a second one is refused
-        self._stopping_calls: dict[ChildId, list[CallId]] = {}
         self._stopped_paths: list[ActorPath] = []
         self._abandoned_paths: dict[ActorPath, None] = {}
         self._orphaned_pids: dict[int, None] = {}
@@ -163,12 +117,21 @@ class SupervisorMachine:
     @property
     def children(self) -> Mapping[ChildId, Child]:
         """The table, in start order."""
-        return self._children.rows
+        return self._roster.table.rows
+
+    @property
+    def settings(self) -> SupervisorSettings:
+        """What it goes by now."""
+        return self._restarts.settings
 
     @property
     def window(self) -> RestartWindow:
-        """What is left of the supervisor's own restart budget."""
-        return self._window
+        """What is left of the supervisor's own restart budget, by `window_time`."""
+        return self._restarts.window
+
+    def window_time(self, now: float) -> float:
+        """The time by which `window` counts."""
+        return self._restarts.window_time(now)
 
     @property
     def report(self) -> StopReport:
@@ -177,427 +140,332 @@ class SupervisorMachine:
 
     # What the actor feeds
 
+    def recall(self, ages: tuple[float, ...], children: dict[ChildId, Recalled], now: float) -> None:
+        """Before `boot`: take over what an earlier runtime remembered (A.17)."""
+        self._restarts.recall(ages, children, now)
+
     def boot(self, now: float) -> tuple[Effect, ...]:
         """Begin to start the children."""
-        self._boot_next(now)
-        return self._take_effects()
+        self._go_on(now)
+        return self._roster.take_effects()
 
     def handle(self, event: SupervisorInput, now: float) -> tuple[Effect, ...]:
         """Take one input; the effects it leads to, in the order they must happen."""
         match event:
             case Started() | Ready() | Declined() | Exited():
-                child = self._children.get(event.child)
-                if child is not None and child.live and child.generation == event.generation:
-                    self._notice(child, event, now)
-                elif self._ending is None or self._to_stop:
-                    # From an earlier life of the slot, or of a child forgotten since: too late to matter (A.15).
-                    late = type(event).__name__
-                    self._emit(MessageFenced(child_path(self._path, event.child), event.generation, late))
-            case RetryDue() | StartOverdue() | StopOverdue():
-                child = self._children.get(event.child)
-                # Anything else is a timer that fell due while it was cancelled.
-                if child is not None and child.generation == event.generation:
-                    self._due(child, event, now)
+                self._notice(event, now)
+            case RetryDue() | StartOverdue() | StopOverdue() | GroupDue():
+                self._due(event, now)
             case Request():
-                self._request(event, now)
+                self._calls.take(event, now)
             case ShutDown(reason):
-                self._begin_ending(reason)
+                self._begin_ending(reason, now)
             case _:
                 assert_never(event)
-        return self._take_effects()
+        self._go_on(now)
+        return self._roster.take_effects()
 
-    def _take_effects(self) -> tuple[Effect, ...]:
-        effects, self._effects = tuple(self._effects), []
-        return effects
+    def _go_on(self, now: float) -> None:
+        """Do the next step of what is under way: the end, or the boot and a group restart."""
+        if self._roster.ending is None:
+            self._boot_next(now)
+            self._restarts.go_on(now)
+        self._go_on_ending()
 
-    # Starting
+    # The boot
 
     def _boot_next(self, now: float) -> None:
-        if self._ending is not None:
-            return
-        while self._booting is None and self._to_boot:
-            child, _ = self._to_boot.popitem(last=False)
-            if self._begin_attempt(self._children.rows[child], now).live:
+        to_boot = self._roster.to_boot
+        while self._booting is None and to_boot:
+            child, _ = to_boot.popitem(last=False)
+            if self._roster.begin_attempt(self._roster.table.rows[child], now).live:
                 self._booting = child
         if self._booting is None and not self._announced:
             self._announced = True
-            self._effects.append(AnnounceStarted())
+            self._roster.note(AnnounceStarted())
+            self._catch_up(now)
 
-    def _booted(self, child: Child, now: float) -> None:
-        if self._booting == child.id:
-            self._booting = None
-            self._boot_next(now)
-
-    def _begin_attempt(self, child: Child, now: float) -> Child:
-        """Start an incarnation of `child`, or let it wait for what it needs."""
-        lacking = self._children.lacking(child.spec)
-        if lacking:
-            self._emit(ChildWaiting(self._path_of(child), lacking))
-            return self._children.put(replace(child, state=ChildState.WAITING, retry_at=None))
-        generation = Generation(child.generation + 1)
-        child = self._children.put(
-            replace(
-                child,
-                state=ChildState.RESTARTING if child.attempts else ChildState.STARTING,
-                generation=generation,
-                attempts=child.attempts + 1,
-                live=True,
-                started=False,
-                ready=False,
-                started_at=now,
-                retry_at=None,
-            )
-        )
-        self._effects.append(Start(child.spec, generation))
-        self._set_timer(StartOverdue(child.id, generation), child.spec.start_timeout)
-        return child
+    def _catch_up(self, now: float) -> None:
+        """Do what had to wait for the boot."""
+        ends, self._after_boot = self._after_boot, []
+        for notice, uptime in ends:
+            child = self._roster.table.get(notice.child)
+            # Terminated meanwhile, or restarted with the group of the one before?
+            if child is not None and child.generation == notice.generation and child.state is ChildState.RESTARTING:
+                if self._restarts.collects(child):
+                    continue
+                self._restart(child, notice, now, uptime=uptime)
+        if self._auto_shutdown_due:
+            self._begin_ending(Shutdown("auto_shutdown"), now)
 
     # Notices
 
-    def _notice(self, child: Child, notice: Started | Ready | Declined | Exited, now: float) -> None:
+    def _notice(self, notice: Started | Ready | Declined | Exited, now: float) -> None:
+        child = self._roster.table.get(notice.child)
+        if child is None or not child.live or child.generation != notice.generation:
+            if not self._ended:
+                # From an earlier life of the slot, or of a child forgotten since: too late to matter (A.15).
+                path, late = child_path(self._roster.path, notice.child), type(notice).__name__
+                self._roster.emit(MessageFenced(path, notice.generation, late))
+            return
         match notice:
             case Started(ready=ready):
                 self._started(child, ready=ready, now=now)
             case Ready():
                 self._became_ready(child, now)
             case Declined():
-                self._declined(child, now)
+                self._declined(child)
             case Exited():
                 self._exited(child, notice, now)
             case _:
                 assert_never(notice)
 
     def _started(self, child: Child, *, ready: bool, now: float) -> None:
-        self._cancel(StartOverdue(child.id, child.generation))
-        child = self._children.put(replace(child, started=True, started_at=now))
+        roster = self._roster
+        roster.cancel(StartOverdue(child.id, child.generation))
+        child = roster.table.put(replace(child, started=True, started_at=now))
         if child.state is ChildState.STOPPING:
             return  # told to stop while it started; its end is on the way
-        child = self._children.put(replace(child, state=ChildState.RUNNING))
-        self._effects.append(Up(child.id, child.generation))
-        self._emit(ChildStarted(self._path_of(child), child.generation))
-        self._answer_start(child, child.id)
+        child = roster.table.put(replace(child, state=ChildState.RUNNING))
+        roster.note(Up(child.id, child.generation))
+        roster.emit(ChildStarted(roster.path_of(child), child.generation))
+        roster.answer_start(child, child.id)
         if ready:
             self._became_ready(child, now)
-        self._booted(child, now)
+        self._settled(child)
 
     def _became_ready(self, child: Child, now: float) -> None:
+        roster = self._roster
         if child.state is ChildState.RUNNING:
-            self._children.put(replace(child, ready=True))
-            self._emit(ChildReady(self._path_of(child), child.generation))
-            for dependent in self._children.dependents(child.id):
-                if dependent.state is ChildState.WAITING and not self._children.lacking(dependent.spec):
-                    self._begin_attempt(dependent, now)
+            roster.table.put(replace(child, ready=True))
+            roster.emit(ChildReady(roster.path_of(child), child.generation))
+            for dependent in roster.table.dependents(child.id):
+                if dependent.state is ChildState.WAITING and not roster.table.lacking(dependent.spec):
+                    roster.begin_attempt(dependent, now)
 
-    def _declined(self, child: Child, now: float) -> None:
-        self._cancel(StartOverdue(child.id, child.generation))
-        self._cancel(StopOverdue(child.id, child.generation))
-        self._emit(ChildDeclined(self._path_of(child), child.generation))
-        self._rest(replace(child, live=False), ChildState.STOPPED)
-        self._answer_start(child, None)
-        self._answer_stops(child)
-        self._booted(child, now)
-        self._go_on_ending()
+    def _declined(self, child: Child) -> None:
+        roster = self._roster
+        roster.cancel(StartOverdue(child.id, child.generation))
+        roster.cancel(StopOverdue(child.id, child.generation))
+        roster.emit(ChildDeclined(roster.path_of(child), child.generation))
+        roster.rest(replace(child, live=False), ChildState.STOPPED)
+        roster.answer_start(child, None)
+        roster.answer_stops(child)
+        self._settled(child)
+
+    def _settled(self, child: Child) -> None:
+        """The attempt to start `child` is over: boot and group may go on to the next."""
+        if self._booting == child.id:
+            self._booting = None
+        self._restarts.settled(child)
 
     def _exited(self, child: Child, notice: Exited, now: float) -> None:
-        self._cancel(StartOverdue(child.id, child.generation))
-        self._cancel(StopOverdue(child.id, child.generation))
-        was = child.state
-        child = self._children.put(replace(child, live=False, ready=False, last_exit=notice.reason))
+        roster, was = self._roster, child.state
+        roster.cancel(StartOverdue(child.id, child.generation))
+        roster.cancel(StopOverdue(child.id, child.generation))
+        child = roster.table.put(replace(child, live=False, ready=False, last_exit=notice.reason))
         self._enter_in_report(notice.report)
         self._emit_end(child, was, notice)
-        if was is ChildState.STOPPING or self._ending is not None:
-            self._stopped(child, notice.reason, now)
+        if roster.ending is None and self._restarts.collects(child):
+            self._restarts.collect(child, now)
+            if was is not ChildState.STOPPING or not _is_clean(child, notice):
+                self._report(child, notice, now, then="it is restarted with its group")
+            self._stopped(child, notice)
+        elif was is ChildState.STOPPING or roster.ending is not None:
+            roster.rest(child, ChildState.STOPPED)
+            if not _is_clean(child, notice):
+                self._report(child, notice, now, then="it was being stopped, and stays stopped")
+            self._stopped(child, notice)
         elif was is ChildState.RUNNING:
             uptime = 0.0 if child.started_at is None else now - child.started_at
-            self._ended_by_itself(child, notice.reason, now, uptime=uptime)
+            self._ended_by_itself(child, notice, now, uptime=uptime)
         else:
-            self._start_failed(child, notice.reason, now)
+            self._start_failed(child, notice, now)
 
     def _enter_in_report(self, report: StopReport) -> None:
         # What was left behind counts for ever; who stopped, only for the supervisor's own end.
         self._abandoned_paths.update(dict.fromkeys(report.abandoned))
         self._orphaned_pids.update(dict.fromkeys(report.orphaned_pids))
-        if self._ending is not None:
+        if self._roster.ending is not None:
             self._stopped_paths.extend(report.stopped)
 
     def _emit_end(self, child: Child, was: ChildState, notice: Exited) -> None:
-        path, reason = self._path_of(child), notice.reason
+        roster, path, reason = self._roster, self._roster.path_of(child), notice.reason
         if notice.abandoned:
             # Killed in the middle of a handler: nobody waited for it.
             after = reason.after if isinstance(reason, Unresponsive) else 0.0
-            self._emit(ChildAbandoned(path, child.generation, after))
+            roster.emit(ChildAbandoned(path, child.generation, after))
         if was is ChildState.RUNNING:
-            self._emit(ChildExited(path, child.generation, reason))
+            roster.emit(ChildExited(path, child.generation, reason))
         elif was is not ChildState.STOPPING:
-            self._emit(ChildStartFailed(path, child.generation, reason))
+            roster.emit(ChildStartFailed(path, child.generation, reason))
         elif not notice.abandoned:  # an abandoned child has not stopped
-            self._emit(ChildStopped(path, child.generation, reason))
+            roster.emit(ChildStopped(path, child.generation, reason))
 
-    def _stopped(self, child: Child, reason: ExitReason, now: float) -> None:
-        self._rest(child, ChildState.STOPPED)
-        self._answer_start(child, Refused(StartFailed(self._path_of(child), reason)))
-        self._answer_stops(child)
-        self._booted(child, now)
-        self._go_on_ending()
+    def _stopped(self, child: Child, notice: Exited) -> None:
+        roster = self._roster
+        roster.answer_start(child, Refused(StartFailed(roster.path_of(child), notice.reason)))
+        roster.answer_stops(child)
+        self._settled(child)
 
-    def _start_failed(self, child: Child, reason: ExitReason, now: float) -> None:
-        failed = StartFailed(self._path_of(child), reason)
-        request = self._starting_calls.get(child.id)
-        if request is not None:
-            # A start by hand is not retried. A new child is forgotten, a known one stays stopped.
-            self._answer_start(child, Refused(failed))
-            if isinstance(request.call, StartChild):
-                self._children.forget(child)
+    def _start_failed(self, child: Child, notice: Exited, now: float) -> None:
+        roster, reason = self._roster, notice.reason
+        failed = StartFailed(roster.path_of(child), reason)
+        was_booting = self._booting == child.id
+        self._settled(child)
+        if roster.is_started_by_hand(child):
+            # A start by hand is not retried. A new child is forgotten, a known one stays at rest.
+            request = roster.answer_start(child, Refused(failed))
+            if request is not None and isinstance(request.call, StartChild):
+                roster.forget(child)
+            elif is_unrecoverable(reason) or roster.membership is Membership.DYNAMIC:
+                roster.park(child)
             else:
-                self._rest(child, ChildState.STOPPED)
-        elif self._booting == child.id:
-            self._booting = None
-            self._rest(child, ChildState.STOPPED)
-            self._begin_ending(Crashed(failed))
+                roster.rest(child, ChildState.STOPPED)
+            self._report(child, notice, now, then="it is not retried: it was started by a call")
+        elif is_unrecoverable(reason):
+            self._park(child, notice, now)
+        elif was_booting:
+            roster.rest(child, ChildState.STOPPED)
+            self._report(child, notice, now, then=f"{roster.path} does not start")
+            self._begin_ending(Crashed(failed), now)
         elif child.spec.restart is Restart.TEMPORARY:
-            self._children.forget(child)
+            roster.forget(child)
+            self._report(child, notice, now, then="it is temporary and forgotten")
         else:
             # Whatever the reason: OTP tries a failed restart again even when a transient child's start
             # failed with `shutdown` (B 1.7), as a supervisor's does that gives up while it starts.
-            self._restart(child, reason, now, uptime=0.0)
+            self._restart(child, notice, now, uptime=0.0)
 
-    # Restarting
+    # Ends that nobody asked for
 
-    def _ended_by_itself(self, child: Child, reason: ExitReason, now: float, *, uptime: float) -> None:
-        step = after_exit(child.spec.restart, reason)
+    def _ended_by_itself(self, child: Child, notice: Exited, now: float, *, uptime: float) -> None:
+        step = after_exit(child.spec.restart, notice.reason)
         match step:
+            case AfterExit.RESTART if not self._announced and self.settings.strategy is not Strategy.ONE_FOR_ONE:
+                # As in OTP a group is restarted only when the boot is over: stopping children that are still to
+                # be started for the first time would turn first starts, which are never retried, into restarts.
+                self._roster.table.put(replace(child, state=ChildState.RESTARTING))
+                self._after_boot.append((notice, uptime))
             case AfterExit.RESTART:
-                self._restart(child, reason, now, uptime=uptime)
+                self._restart(child, notice, now, uptime=uptime)
             case AfterExit.KEEP:
-                self._rest(child, ChildState.STOPPED)
+                self._roster.rest(child, ChildState.STOPPED)
+                self._ended_for_good(child, now)
             case AfterExit.FORGET:
-                self._children.forget(child)
+                self._roster.forget(child)
+                self._report(child, notice, now, then="it is temporary and forgotten")
+                self._ended_for_good(child, now)
             case _:
                 assert_never(step)
 
-    def _restart(self, child: Child, reason: ExitReason, now: float, *, uptime: float) -> None:
-        own = child.window
-        window = self._window if own is None else own
-        spent = window.spend(now)
-        if isinstance(spent, Exhausted):
-            if own is None:
-                self._give_up(child, reason, len(spent.spent))
-            else:
-                limit = own.limit
-                self._rest(child, ChildState.FAILED)
-                self._emit(ChildFailed(self._path_of(child), len(spent.spent), limit.within))
-            return
-        if own is None:
-            self._window = spent
-        failures = 1 if starts_afresh(child.spec.backoff, uptime) else child.failures + 1
-        delay = restart_delay(child.spec.backoff, failures, self._chance())
-        child = self._children.put(
-            replace(
-                child,
-                state=ChildState.RESTARTING,
-                restarts=child.restarts + 1,
-                failures=failures,
-                window=None if own is None else spent,
-                retry_at=now + delay if delay > 0 else None,
-            )
-        )
-        self._emit(
-            ChildRestarting(
-                self._path_of(child), child.generation, delay, used=len(spent.spent), allowed=window.limit.restarts
-            )
-        )
-        if delay > 0:
-            self._set_timer(RetryDue(child.id, child.generation), delay)
-        else:
-            self._begin_attempt(child, now)
+    def _restart(self, child: Child, notice: Exited, now: float, *, uptime: float) -> None:
+        outcome = self._restarts.restart(child, notice, now, uptime=uptime)
+        match outcome:
+            case Restarted.GOES_ON:
+                pass
+            case Restarted.PARKED:
+                self._ended_for_good(child, now)
+            case Restarted.GIVES_UP:
+                self._begin_ending(Shutdown("intensity"), now)
+            case _:
+                assert_never(outcome)
 
-    def _give_up(self, child: Child, reason: ExitReason, restarts: int) -> None:
-        limit = self._window.limit
-        self._rest(child, ChildState.STOPPED)
-        self._emit(
-            SupervisorGaveUp(self._path, child.id, reason, restarts, limit.restarts, limit.within, self._consequence)
-        )
-        self._begin_ending(Shutdown("intensity"))
+    def _park(self, child: Child, notice: Exited, now: float) -> None:
+        """Its stored state cannot be restored: starting again would not help, starting empty would lose it (A.18)."""
+        roster = self._roster
+        roster.park(child)
+        self._report(child, notice, now, then="it is parked as failed; its siblings go on")
+        error = notice.reason.error if isinstance(notice.reason, Crashed) else None
+        roster.emit(ChildFailed(roster.path_of(child), 0, 0.0, str(error)))
+        self._ended_for_good(child, now)
+
+    def _ended_for_good(self, child: Child, now: float) -> None:
+        """Automatic shutdown (B 1.9): a child ended by itself and is not restarted."""
+        if not child.spec.significant or self._roster.ending is not None:
+            return
+        auto = self.settings.auto_shutdown
+        match auto:
+            case AutoShutdown.NEVER:
+                return
+            case AutoShutdown.ANY_SIGNIFICANT:
+                pass
+            case AutoShutdown.ALL_SIGNIFICANT:
+                if any(self._is_significant_and_alive(other) for other in self.children.values()):
+                    return
+            case _:
+                assert_never(auto)
+        if self._announced:
+            self._begin_ending(Shutdown("auto_shutdown"), now)
+        else:
+            self._auto_shutdown_due = True  # as in OTP it is looked at when the boot is over
+
+    def _is_significant_and_alive(self, child: Child) -> bool:
+        return child.spec.significant and (child.state in ALIVE or child.id in self._roster.to_boot)
+
+    def _report(self, child: Child, notice: Exited, now: float, *, then: str) -> None:
+        window = self.window if child.window is None else child.window
+        used, allowed = window.used(self.window_time(now)), window.limit.restarts
+        self._roster.report_crash(child, notice, now, used=used, allowed=allowed, then=then)
 
     # Timers
 
-    def _due(self, child: Child, due: TimerDue, now: float) -> None:
+    def _due(self, due: RetryDue | StartOverdue | StopOverdue | GroupDue, now: float) -> None:
+        if isinstance(due, GroupDue):
+            self._restarts.delay_over(due)
+            return
+        child = self._roster.table.get(due.child)
+        if child is None or child.generation != due.generation:
+            return  # it fell due while it was cancelled
         match due:
             case RetryDue():
-                if child.state is ChildState.RESTARTING and not child.live and self._ending is None:
-                    self._begin_attempt(child, now)
+                if child.state is ChildState.RESTARTING and not child.live and self._roster.ending is None:
+                    self._roster.begin_attempt(child, now)
             case StartOverdue():
                 # Also when it was told to stop meanwhile: a start that hangs hears of that no sooner.
                 if child.live and not child.started:
-                    self._effects.append(Abandon(child.id, child.generation, child.spec.start_timeout))
+                    self._roster.note(Abandon(child.id, child.generation, child.spec.start_timeout))
             case StopOverdue():
                 if child.live and child.state is ChildState.STOPPING:
-                    self._effects.append(Abandon(child.id, child.generation, _stop_patience(child.spec)))
+                    self._roster.note(Abandon(child.id, child.generation, stop_patience(child.spec)))
             case _:
                 assert_never(due)
 
-    # Stopping
+    # The end
 
-    def _stop(self, child: Child, reason: ExitReason) -> None:
-        assert child.live
-        self._children.put(replace(child, state=ChildState.STOPPING, ready=False))
-        if isinstance(child.spec.shutdown, BrutalKill):
-            self._effects.append(Kill(child.id, child.generation))
-        else:
-            self._effects.append(RequestStop(child.id, child.generation, reason))
-            self._set_timer(StopOverdue(child.id, child.generation), _stop_patience(child.spec))
-
-    def _begin_ending(self, reason: ExitReason) -> None:
-        if self._ending is not None:
+    def _begin_ending(self, reason: ExitReason, now: float) -> None:
+        roster = self._roster
+        if roster.ending is not None:
             return
-        self._ending = reason
-        self._to_boot.clear()
-        self._to_stop = list(self._children.rows)
-        for child in tuple(self._children.rows.values()):
+        roster.ending = reason
+        roster.to_boot.clear()
+        self._after_boot.clear()
+        self._restarts.call_off(SHUTTING_DOWN, now)
+        self._to_stop = list(roster.table.rows)
+        for child in tuple(roster.table.rows.values()):
             if not child.live and child.state in (ChildState.WAITING, ChildState.RESTARTING):
-                self._call_off(child, reason)
-        self._go_on_ending()
+                roster.call_off(child, reason)
+            elif child.live and roster.membership is Membership.DYNAMIC and child.state is not ChildState.STOPPING:
+                roster.stop(child, SHUTTING_DOWN)  # all at once, as Elixir's
 
     def _go_on_ending(self) -> None:
         """Stop the last child that is still alive; when none is, end."""
-        if self._ending is None:
+        roster = self._roster
+        if roster.ending is None or self._ended:
             return
         while self._to_stop:
-            child = self._children.get(self._to_stop[-1])
+            child = roster.table.get(self._to_stop[-1])
             if child is not None and child.live:
                 if child.state is not ChildState.STOPPING:
-                    self._stop(child, SHUTTING_DOWN)
+                    roster.stop(child, SHUTTING_DOWN)
                 return
             self._to_stop.pop()  # nothing starts while ending, so it is looked at once
-        self._effects.append(End(self._ending))
-
-    def _call_off(self, child: Child, reason: ExitReason) -> None:
-        """Let a child without an incarnation have none."""
-        assert not child.live
-        if child.retry_at is not None:
-            self._cancel(RetryDue(child.id, child.generation))
-        self._to_boot.pop(child.id, None)
-        self._rest(child, ChildState.STOPPED)
-        self._answer_start(child, Refused(StartFailed(self._path_of(child), reason)))
-
-    def _rest(self, child: Child, state: ChildState) -> None:
-        """Leave `child` without an incarnation; a temporary one is forgotten."""
-        if child.spec.restart is Restart.TEMPORARY:
-            self._children.forget(child)
-        else:
-            self._children.put(replace(child, state=state, ready=False, retry_at=None))
-
-    # Calls
-
-    def _request(self, request: Request, now: float) -> None:
-        call = request.call
-        if isinstance(call, StartChild):
-            self._start_child(request, call.spec, now)
-            return
-        child = self._children.get(call.child)
-        if child is None:
-            known = tuple(self._children.rows)
-            self._effects.append(Answer(request.id, Refused(NotFound(child_path(self._path, call.child), known))))
-            return
-        match call:
-            case TerminateChild():
-                self._terminate_child(request.id, child)
-            case RestartChild():
-                self._restart_child(request, child, now)
-            case DeleteChild():
-                refused = self._not_at_rest(child)
-                if refused is None:
-                    self._children.forget(child)
-                self._effects.append(Answer(request.id, refused))
-            case _:
-                assert_never(call)
-
-    def _start_child(self, request: Request, spec: ChildSpec, now: float) -> None:
-        refused = self._not_to_be_added(spec)
-        if refused is not None:
-            self._effects.append(Answer(request.id, refused))
-            return
-        self._starting_calls[spec.id] = request
-        self._begin_attempt(self._children.add(spec), now)
-
-    def _not_to_be_added(self, spec: ChildSpec) -> Refused | RunsAlready | None:
-        known = self._children.get(spec.id)
-        if self._ending is not None:
-            return Refused(StartFailed(child_path(self._path, spec.id), self._ending))
-        if known is not None and known.state is ChildState.RUNNING:
-            return RunsAlready(spec.id)
-        if known is not None:
-            return Refused(AlreadyPresent(self._path_of(known), known.state.value))
-        field = f"children.{spec.id}.needs"
-        unknown = [need for need in spec.needs if need not in self._children.rows]
-        if unknown:
-            expected = f"siblings that exist: {', '.join(self._children.rows) or 'there are none'}"
-            return Refused(InvalidSupervisor(field, unknown, expected))
-        if self._children.would_close_a_cycle(spec):
-            return Refused(
-                InvalidSupervisor(field, list(spec.needs), f"siblings that do not need {spec.id} themselves")
-            )
-        return None
-
-    def _terminate_child(self, call: CallId, child: Child) -> None:
-        if not child.live:
-            self._call_off(child, TERMINATED)
-            self._effects.append(Answer(call, None))
-            return
-        self._stopping_calls.setdefault(child.id, []).append(call)
-        if child.state is not ChildState.STOPPING:
-            self._stop(child, TERMINATED)
-
-    def _restart_child(self, request: Request, child: Child, now: float) -> None:
-        refused = self._not_at_rest(child)
-        if self._ending is not None:
-            refused = Refused(StartFailed(self._path_of(child), self._ending))
-        if refused is not None:
-            self._effects.append(Answer(request.id, refused))
-            return
-        self._starting_calls[child.id] = request
-        window = None if child.window is None else RestartWindow(child.window.limit)
-        self._begin_attempt(self._children.put(replace(child, window=window, failures=0)), now)
-
-    def _not_at_rest(self, child: Child) -> Refused | None:
-        if child.id in self._to_boot:
-            return Refused(StillRestarting(self._path_of(child), "next to start"))
-        state = child.state
-        match state:
-            case ChildState.STOPPED | ChildState.FAILED:
-                return None
-            case ChildState.RUNNING | ChildState.STOPPING:
-                return Refused(StillRunning(self._path_of(child), child.state.value))
-            case ChildState.STARTING | ChildState.RESTARTING | ChildState.WAITING:
-                return Refused(StillRestarting(self._path_of(child), child.state.value))
-            case _:
-                assert_never(state)
-
-    # Small steps
-
-    def _path_of(self, child: Child) -> ActorPath:
-        return child_path(self._path, child.id)
-
-    def _emit(self, event: Event) -> None:
-        self._effects.append(Emit(event))
-
-    def _set_timer(self, due: TimerDue, delay: float) -> None:
-        if delay < INFINITY:
-            self._effects.append(SetTimer(due, delay))
-
-    def _cancel(self, due: TimerDue) -> None:
-        self._effects.append(CancelTimer(due))
-
-    def _answer_start(self, child: Child, outcome: Outcome) -> None:
-        request = self._starting_calls.pop(child.id, None)
-        if request is not None:
-            self._effects.append(Answer(request.id, outcome))
-
-    def _answer_stops(self, child: Child) -> None:
-        for call in self._stopping_calls.pop(child.id, ()):
-            self._effects.append(Answer(call, None))
+        self._ended = True
+        roster.note(End(roster.ending))
 
 
-def _stop_patience(spec: ChildSpec) -> float:
-    """Seconds from the request to stop until the child is given up on; a brutal kill needs none."""
-    return 0.0 if isinstance(spec.shutdown, BrutalKill) else spec.shutdown + spec.actor_class.stop_allowance
+def _is_clean(child: Child, notice: Exited) -> bool:
+    """Whether a child that was told to stop did so as asked (B 1.6, "Outcome is clean if")."""
+    if isinstance(child.spec.shutdown, BrutalKill) and isinstance(notice.reason, Killed):
+        return not notice.abandoned
+    return not is_abnormal(notice.reason)

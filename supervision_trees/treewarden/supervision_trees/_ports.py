@@ -17,6 +17,7 @@ from treewarden.actors import ActorSystem, Clock, EventSink, LogFactory, ThreadD
 from treewarden.actors.probes import ProbeLoop
 from treewarden.actors.processes import Launcher, ProcessRecords, ProcessSystem, exit_watch, own_identity
 from treewarden.storage import Holder, LmdbStore, OwnerLock, SnapshotStore
+from treewarden.supervision_trees._records import RestartRecords
 from treewarden.supervision_trees._registry import Registry
 
 __all__ = ["CLOSING", "make_processes", "make_system", "own_store"]
@@ -81,6 +82,7 @@ def make_processes(
 def make_system(
     processes: ProcessSystem,
     *,
+    restarts: RestartRecords | None,
     clock: Clock,
     events: EventSink,
     registry: Registry,
@@ -101,5 +103,7 @@ def make_system(
         directory=registry,
         log=log,
         random=random.Random(),  # noqa: S311 - spreads restarts in time, keeps no secret
-        services={ProcessSystem: processes},
+        services={ProcessSystem: processes}
+        if restarts is None
+        else {ProcessSystem: processes, RestartRecords: restarts},
     )

@@ -33,6 +33,7 @@ from treewarden.actors.processes import (
     is_alive,
 )
 from treewarden.storage import Discard, Quarantine, SnapshotCorrupt, SnapshotStore
+from treewarden.supervision_trees._records import is_restart_record
 from treewarden.supervision_trees._supervisor import Supervisor
 
 __all__ = [
@@ -115,6 +116,8 @@ def read_records(
     records: dict[ActorPath, ProcessRecord] = {}
     problems: dict[ActorPath, str] = {}
     for found in store.scan():
+        if is_restart_record(found.path):
+            continue  # names no process, and has a recovery of its own
         if isinstance(found, SnapshotCorrupt):
             problems[ActorPath(found.path)] = found.why
             store.commit([Quarantine(found.path, found.sequence)]).result()

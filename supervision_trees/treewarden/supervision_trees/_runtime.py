@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, assert_never, cast, final
+from typing import Any, Final, Self, assert_never, final
 
 import pykka
 
@@ -30,6 +30,7 @@ from treewarden.actors import (
     Generation,
     Intensity,
     Killed,
+    Names,
     Normal,
     Ready,
     Reply,
@@ -45,7 +46,7 @@ from treewarden.actors import (
     spawn,
 )
 from treewarden.storage import MemoryStore, SnapshotStore
-from treewarden.supervision_trees._apply import SupervisorCalls, TreeApply
+from treewarden.supervision_trees._apply import TreeApply
 from treewarden.supervision_trees._children import Child, ChildState
 from treewarden.supervision_trees._control import Command
 from treewarden.supervision_trees._errors import StartFailed
@@ -55,6 +56,7 @@ from treewarden.supervision_trees._handle import SupervisorHandle
 from treewarden.supervision_trees._inspect import TreeView
 from treewarden.supervision_trees._parts import ConsoleActor
 from treewarden.supervision_trees._ports import CLOSING, make_processes, make_system, own_store
+from treewarden.supervision_trees._records import RestartRecords
 from treewarden.supervision_trees._recovery import SweepReport, sweep, sweep_all
 from treewarden.supervision_trees._registry import Registry
 from treewarden.supervision_trees._supervisor import ChildRow, Supervisor
@@ -165,6 +167,11 @@ class Runtime:
         """The incarnation that runs at `path` now."""
         return self._registry.lookup(parse_path(path))
 
+    @property
+    def names(self) -> Names:
+        """The registered names of this runtime."""
+        return self._system.names
+
     def supervisor(self, path: str) -> SupervisorHandle:
         """The calls of the supervisor at `path`."""
         return SupervisorHandle(self.address(path))
@@ -258,8 +265,11 @@ class Runtime:
         processes = make_processes(
             store, state_dir=self._state_dir, registry=self._registry, on_error=self._report, closers=self._closers
         )
+        # Without a state directory nothing outlives the runtime, so there is nothing to remember for.
+        restarts = None if self._state_dir is None else RestartRecords(store, self._clock.wall, events=self._hub)
         self._system = make_system(
             processes,
+            restarts=restarts,
             clock=self._clock,
             events=self._give_ups,
             registry=self._registry,
@@ -277,11 +287,12 @@ class Runtime:
             apply=TreeApply(
                 root=self._root_path,
                 whereis=self.whereis,
-                supervisor=cast("Callable[[str], SupervisorCalls]", self.supervisor),
+                supervisor=self.supervisor,
                 declared=lambda: self._root_spec,
                 adopt=self._adopt,
                 events=self._hub,
             ),
+            monotonic=self._clock.monotonic,
         )
         self._start_parts()
         self._hub.emit(RuntimeStarted(self._root_path, os.getpid()))

@@ -1,11 +1,13 @@
 """The supervisor: an actor that carries out what its state machine decides.
 
 It never waits for a child: starts, stops and delays are effects whose end comes back as a message,
-so calls are answered and other children restarted meanwhile (supervision.md A.6).
+so calls are answered and other children restarted meanwhile (supervision.md A.6). Nor does it wait
+for the store: a restart that must not happen before it is on record is held until then.
 """
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, assert_never, final
@@ -22,16 +24,22 @@ from treewarden.actors import (
     ExitReason,
     Generation,
     Intensity,
+    Killed,
     Ready,
     Reply,
     Restart,
+    ServiceMissing,
+    Shutdown,
     Started,
     StopReport,
     Timer,
     Unresponsive,
     child_path,
+    is_abnormal,
     spawn,
 )
+from treewarden.storage import StoreError
+from treewarden.supervision_trees._checks import checked_children
 from treewarden.supervision_trees._children import Child
 from treewarden.supervision_trees._effects import (
     Abandon,
@@ -39,13 +47,17 @@ from treewarden.supervision_trees._effects import (
     Answer,
     CallId,
     CancelTimer,
+    Change,
     DeleteChild,
     Effect,
     Emit,
     End,
+    Forget,
+    GroupDue,
     Kill,
     Outcome,
     Refused,
+    Remember,
     Request,
     RequestStop,
     RestartChild,
@@ -62,9 +74,11 @@ from treewarden.supervision_trees._effects import (
     TimerDue,
     Up,
 )
-from treewarden.supervision_trees._errors import AlreadyStarted
+from treewarden.supervision_trees._errors import AlreadyStarted, NotApplicable
 from treewarden.supervision_trees._intensity import RestartWindow
-from treewarden.supervision_trees._machine import SupervisorMachine, checked_children
+from treewarden.supervision_trees._machine import SupervisorMachine
+from treewarden.supervision_trees._records import RestartRecords
+from treewarden.supervision_trees._roster import Membership
 from treewarden.supervision_trees._strategy import DEFAULT_INTENSITY, AutoShutdown, Strategy, SupervisorSettings
 
 __all__ = ["ChildRow", "Describe", "Description", "Supervisor"]
@@ -90,12 +104,25 @@ class ChildRow:
 @final
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A supervisor's table at one moment, in start order; `now` is the monotonic time it was taken at."""
+    """A supervisor's table at one moment, in start order.
+
+    `now` is the monotonic time it was taken at, `window_time` the time by which `window` counts (it
+    stands still while a group is being stopped).
+    """
 
     rows: tuple[ChildRow, ...]
     window: RestartWindow
     now: float
+    window_time: float
     settings: SupervisorSettings
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Saved:
+    """To the supervisor itself: what it had remembered is on record, or could not be put."""
+
+    future: "Future[int]"
 
 
 class Supervisor(Actor):
@@ -107,6 +134,12 @@ class Supervisor(Actor):
 
     child_type: ClassVar[ChildType] = ChildType.SUPERVISOR
 
+    membership: ClassVar[Membership] = Membership.STATIC
+    """What becomes of a child that ended for good."""
+
+    refused_calls: ClassVar[Mapping[type, str]] = {}
+    """Calls that make no sense for this kind of supervisor, each with what does instead."""
+
     def __init__(
         self,
         children: Iterable[ChildSpec] = (),
@@ -114,35 +147,50 @@ class Supervisor(Actor):
         strategy: Strategy = Strategy.ONE_FOR_ONE,
         intensity: Intensity = DEFAULT_INTENSITY,
         auto_shutdown: AutoShutdown = AutoShutdown.NEVER,
+        max_children: int | None = None,
     ) -> None:
         """Take the children in start order.
 
         Raises:
             InvalidSupervisor: duplicate ids, needs that name nobody or form a cycle.
+            InvalidChildSpec: a child is significant, or has a limit of its own, where that can mean nothing.
         """
         super().__init__()
-        self._settings = SupervisorSettings(strategy, intensity, auto_shutdown)
+        settings = SupervisorSettings(strategy, intensity, auto_shutdown)
         self._machine = SupervisorMachine(
             self.context.path,
-            checked_children(children),
-            intensity=intensity,
+            checked_children(children, settings),
+            settings=settings,
             chance=self.context.system.random.random,
             consequence=_consequence(self.context.spec.restart, self.context.parent),
+            membership=self.membership,
+            max_children=max_children,
         )
         self._refs: dict[ChildId, ActorRef[Any]] = {}
         self._timers: dict[TimerDue, Timer] = {}
         self._replies: dict[CallId, Reply[ActorRef[Any] | None]] = {}
         self._call_ids = itertools.count(1)
+        self._records = self._find_records()
+        self._unsaved: Future[int] | None = None  # the newest commit that is not durable yet
+        self._held: dict[ChildId, Start] = {}  # starts that wait for it
 
     def on_start(self) -> None:
         """Begin to start the children; the start is complete when theirs are."""
         self.context.defer_started()
-        self._perform(self._machine.boot(self.context.clock.monotonic()))
+        now = self.context.clock.monotonic()
+        if self._records is not None:
+            self._machine.recall(*self._records.take(self.context.path, self._machine.children, now), now)
+        self._perform(self._machine.boot(now))
 
     def on_receive(self, message: object) -> None:
         """Take a call; it is answered when it is done, and others meanwhile."""
         match message:
-            case StartChild() | TerminateChild() | RestartChild() | DeleteChild():
+            case StartChild() | TerminateChild() | RestartChild() | DeleteChild() | Change():
+                instead = self.refused_calls.get(type(message))
+                if instead is not None:
+                    refused = NotApplicable(self.context.path, type(message).__name__, instead)
+                    self.context.take_reply().try_fail(refused)
+                    return
                 call = CallId(next(self._call_ids))
                 self._replies[call] = self.context.take_reply()
                 self._feed(Request(call, message))
@@ -157,11 +205,13 @@ class Supervisor(Actor):
                 self._feed(message)
             case Started() | Ready():
                 self._feed(message)
-            case RetryDue() | StartOverdue() | StopOverdue():
+            case RetryDue() | StartOverdue() | StopOverdue() | GroupDue():
                 self._timers.pop(message, None)
                 self._feed(message)
             case Describe(reply):
                 reply.try_set(self._describe())
+            case _Saved(future):
+                self._saved(future)
             case _:
                 super().on_system(message)
 
@@ -191,17 +241,23 @@ class Supervisor(Actor):
     def _perform(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
             match effect:
-                case Start(spec, generation):
-                    self._spawn(spec, generation)
+                case Start():
+                    if self._unsaved is None:
+                        self._spawn(effect)
+                    else:
+                        self._held[effect.spec.id] = effect
                 case Up(child):
                     self.context.ensure_current()  # given up on, it must not register over its successor's child
                     self.context.system.directory.register(self._refs[child].path, self._refs[child])
                 case RequestStop(child, _, reason):
-                    self._refs[child].request_stop(reason)
+                    if not self._was_held(child, reason):
+                        self._refs[child].request_stop(reason)
                 case Kill(child):
-                    self._refs[child].kill()
+                    if not self._was_held(child, Killed()):
+                        self._refs[child].kill()
                 case Abandon(child, _, after):
-                    self._refs[child].incarnation().abandon(Unresponsive(after))
+                    if not self._was_held(child, Unresponsive(after)):
+                        self._refs[child].incarnation().abandon(Unresponsive(after))
                 case SetTimer(due, delay):
                     deliver = partial(self.context.incarnation().tell_system, due)
                     self._timers[due] = self.context.system.timers.after(delay, deliver)
@@ -209,6 +265,10 @@ class Supervisor(Actor):
                     timer = self._timers.pop(due, None)
                     if timer is not None:
                         timer.cancel()
+                case Remember(child):
+                    self._remember(child)
+                case Forget(child):
+                    self._forget(child)
                 case Emit(event):
                     self.context.system.events.emit(event)
                 case Answer(call, outcome):
@@ -216,21 +276,89 @@ class Supervisor(Actor):
                 case AnnounceStarted():
                     self.context.announce_started()
                 case End(reason):
+                    self._calm(reason)
                     self.context.exit(reason)
                 case _:
                     assert_never(effect)
 
-    def _spawn(self, spec: ChildSpec, generation: Generation) -> None:
-        me = self.context.incarnation()
-        path = child_path(self.context.path, spec.id)
-        self._refs[spec.id] = spawn(
+    def _spawn(self, start: Start) -> None:
+        self._refs[start.spec.id] = spawn(
             self.context.system,
-            spec,
-            path=path,
+            start.spec,
+            path=child_path(self.context.path, start.spec.id),
             parent=self.context.path,
-            generation=generation,
-            notify=me.tell_system,
+            generation=start.generation,
+            notify=self.context.incarnation().tell_system,
         )
+
+    # What outlives the runtime (A.17)
+
+    def _find_records(self) -> RestartRecords | None:
+        try:
+            return self.context.service(RestartRecords)
+        except ServiceMissing:
+            return None  # nothing of this runtime outlives it
+
+    def _remember(self, child: ChildId) -> None:
+        known = self._machine.children.get(child)
+        if self._records is None or known is None:  # forgotten since
+            return
+        now = self.context.clock.monotonic()
+        time = self._machine.window_time(now)
+        ages = [time - at for at in self._machine.window.spent]
+        own_ages = [] if known.window is None else [time - at for at in known.window.spent]
+        try:
+            future = self._records.remember(self.context.path, ages, known, own_ages, now)
+        except StoreError as error:
+            self._not_saved(error)
+            return
+        if future.done():
+            self._saved(future)
+        else:
+            # Commits of one thread become durable in their order, so the newest speaks for all.
+            self._unsaved = future
+            tell_me = self.context.incarnation().tell_system
+            future.add_done_callback(lambda done: tell_me(_Saved(done)))
+
+    def _saved(self, future: "Future[int]") -> None:
+        error = future.exception()
+        if error is not None:
+            self._not_saved(error)
+        if self._unsaved is None or self._unsaved is future:
+            self._unsaved = None
+            held, self._held = self._held, {}
+            for start in held.values():
+                self._spawn(start)
+
+    def _not_saved(self, error: BaseException) -> None:
+        # A full disk must not keep a service down; the price is an allowance that a restart of the runtime renews.
+        self.context.log.error("restarts are not on record", error=str(error) or repr(error))
+
+    def _was_held(self, child: ChildId, reason: ExitReason) -> bool:
+        """Whether the start of `child` was still held: then it has ended before it began."""
+        start = self._held.pop(child, None)
+        if start is None:
+            return False
+        report = StopReport(stopped=(child_path(self.context.path, child),))
+        self.context.incarnation().tell_system(Exited(child, start.generation, reason, abandoned=False, report=report))
+        return True
+
+    def _forget(self, child: ChildId) -> None:
+        if self._records is not None:
+            try:
+                self._records.forget(self.context.path, child)
+            except StoreError as error:
+                self._not_saved(error)
+
+    def _calm(self, reason: ExitReason) -> None:
+        if self._records is None or is_abnormal(reason) or reason == Shutdown("intensity"):
+            return
+        uncalm = [child for child in self._machine.children.values() if child.failures]
+        if uncalm or self._machine.window.spent:
+            try:
+                self._records.calm(self.context.path, uncalm, self.context.clock.monotonic())
+            except StoreError as error:
+                self._not_saved(error)
 
     def _let_go(self, child: ChildId, generation: Generation) -> None:
         ref = self._refs.get(child)
@@ -255,7 +383,8 @@ class Supervisor(Actor):
             ChildRow(child, self._refs.get(child.id) if child.live else None)
             for child in self._machine.children.values()
         )
-        return Description(rows, self._machine.window, self.context.clock.monotonic(), self._settings)
+        now, machine = self.context.clock.monotonic(), self._machine
+        return Description(rows, machine.window, now, machine.window_time(now), machine.settings)
 
 
 def _consequence(restart: Restart, parent: ActorPath | None) -> str:

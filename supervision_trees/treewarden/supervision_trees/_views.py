@@ -67,7 +67,10 @@ class TreeViewer:
         requests = [(below, self._request(below)) for below in found.rows]
         children = tuple(self._view(path, below, request) for below, request in requests)
         return replace(
-            _any(path, row.child, found.now), intensity=_intensity(found.window, found.now), children=children
+            _any(path, row.child, found.now),
+            intensity=_intensity(found.window, found.window_time),
+            children=children,
+            strategy=found.settings.strategy.value,
         )
 
 

@@ -15,6 +15,7 @@ from treewarden.supervision_trees._control import (
     Command,
     Inspect,
     PlanTree,
+    ReadCrashes,
     ReadEvents,
     ReadLog,
     RestartActor,
@@ -84,7 +85,7 @@ def plan(body: bytes) -> Planned | Failure:
 def _lane_of(command: Command) -> LaneName:
     """Where `command` is carried out."""
     match command:
-        case Inspect() | ReadLog():
+        case Inspect() | ReadCrashes() | ReadLog():
             return LaneName.READ
         case ReadEvents(wait=wait):
             return LaneName.WAIT if wait > 0 else LaneName.READ

@@ -18,10 +18,12 @@ from treewarden.supervision_trees._control import (
     ApplyTree,
     Command,
     CommandRefused,
+    CrashesRead,
     EventsRead,
     Inspect,
     LogRead,
     PlanTree,
+    ReadCrashes,
     ReadEvents,
     ReadLog,
     RestartActor,
@@ -93,6 +95,8 @@ class ConsoleClient:
     def execute(self, command: StartActor | StopActor | RestartActor, *, timeout: float) -> ActorView: ...
     @overload
     def execute(self, command: ReadEvents, *, timeout: float) -> EventsRead: ...
+    @overload
+    def execute(self, command: ReadCrashes, *, timeout: float) -> CrashesRead: ...
     @overload
     def execute(self, command: ReadLog, *, timeout: float) -> LogRead: ...
     @overload
@@ -214,6 +218,7 @@ _RESULT_OF: Final[dict[type[Command], type[object]]] = {
     StopActor: ActorView,
     RestartActor: ActorView,
     ReadEvents: EventsRead,
+    ReadCrashes: CrashesRead,
     ReadLog: LogRead,
     StopTree: type(None),
     PlanTree: TreePlan,

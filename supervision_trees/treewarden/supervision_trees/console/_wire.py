@@ -16,11 +16,13 @@ from treewarden.supervision_trees._control import (
     ApplyReport,
     ApplyTree,
     Command,
+    CrashesRead,
     EventsRead,
     Inspect,
     LogRead,
     PlannedStep,
     PlanTree,
+    ReadCrashes,
     ReadEvents,
     ReadLog,
     RestartActor,
@@ -29,7 +31,7 @@ from treewarden.supervision_trees._control import (
     StopTree,
     TreePlan,
 )
-from treewarden.supervision_trees._inspect import ActorView, TreeView
+from treewarden.supervision_trees._inspect import ActorView, CrashView, TreeView
 from treewarden.supervision_trees.console._fields import Fields, WireError
 
 __all__ = [
@@ -48,7 +50,7 @@ LONGEST_WAIT: Final = 30.0  # seconds that one `ReadEvents` may hold a thread of
 _MOST_EVENTS: Final = 100_000
 _MOST_LINES: Final = 100_000
 
-Result: TypeAlias = TreeView | ActorView | EventsRead | LogRead | TreePlan | ApplyReport | None
+Result: TypeAlias = TreeView | ActorView | EventsRead | CrashesRead | LogRead | TreePlan | ApplyReport | None
 
 
 class ErrorKind(Enum):
@@ -89,6 +91,8 @@ def command_to_plain(command: Command) -> dict[str, object]:
             return {"command": "restart", "path": path}
         case ReadEvents(since, limit, wait):
             return {"command": "read-events", "since": since, "limit": limit, "wait": wait}
+        case ReadCrashes(path):
+            return {"command": "read-crashes", "path": path}
         case ReadLog(path, lines, offset):
             return {"command": "read-log", "path": path, "lines": lines, "offset": offset}
         case PlanTree(text, source):
@@ -123,6 +127,8 @@ def answer_to_plain(answer: Answer) -> dict[str, object]:
             return {"result": "actor", "value": answer.to_json()}
         case EventsRead(events, last, missed):
             return {"result": "events", "value": {"events": events, "last": last, "missed": missed}}
+        case CrashesRead(crashes):
+            return {"result": "crashes", "value": {"crashes": [crash.to_json() for crash in crashes]}}
         case LogRead(text, next_offset):
             return {"result": "log", "value": {"text": text, "next_offset": next_offset}}
         case TreePlan():
@@ -235,12 +241,30 @@ def _read_actor(value: object) -> ActorView:
         health=fields.text_or_none("health"),
         intensity=fields.text_or_none("intensity"),
         children=tuple(_read_actor(child) for child in fields.items("children")),
+        strategy=fields.text_or_none("strategy"),
     )
 
 
 def _read_events(value: object) -> EventsRead:
     fields = Fields("events", value)
     return EventsRead(fields.maps("events"), fields.integer("last"), fields.integer("missed"))
+
+
+def _read_crashes(value: object) -> CrashesRead:
+    return CrashesRead(tuple(_read_crash(crash) for crash in Fields("crashes", value).items("crashes")))
+
+
+def _read_crash(value: object) -> CrashView:
+    fields = Fields("crash", value)
+    return CrashView(
+        ago=fields.number("ago"),
+        generation=fields.integer("generation"),
+        reason=fields.text("reason"),
+        traceback=fields.text("traceback"),
+        last_message=fields.text_or_none("last_message"),
+        mailbox=fields.integer("mailbox"),
+        state=fields.text_or_none("state"),
+    )
 
 
 def _read_log(value: object) -> LogRead:
@@ -289,6 +313,7 @@ _COMMANDS: Final[Mapping[str, Callable[[Fields], Command]]] = {
     "stop": lambda fields: StopActor(_read_path(fields)),
     "restart": lambda fields: RestartActor(_read_path(fields)),
     "read-events": _read_read_events,
+    "read-crashes": lambda fields: ReadCrashes(_read_path(fields)),
     "read-log": _read_read_log,
     "plan": _read_plan_tree,
     "apply": _read_apply_tree,
@@ -299,6 +324,7 @@ _RESULTS: Final[Mapping[str, Callable[[object], Result]]] = {
     "tree": _read_tree,
     "actor": _read_actor,
     "events": _read_events,
+    "crashes": _read_crashes,
     "log": _read_log,
     "plan": _read_plan,
     "applied": _read_applied,

@@ -18,9 +18,11 @@ from treewarden.actors import (
     ChildStopped,
     ChildWaiting,
     Crashed,
+    CrashReport,
     DeadLetter,
     Event,
     Gone,
+    GroupRestarting,
     Killed,
     MessageFenced,
     Normal,
@@ -104,11 +106,13 @@ def _say(event: Event) -> tuple[Level, str]:
             return "warning", f"{path} is restarted{wait} ({used} of {allowed} restarts used)"
         case ChildStopped(path, _, reason):
             return "info", f"{path} stopped: {describe_exit(reason)}"
-        case ChildFailed(path, restarts, within):
-            return (
-                "error",
-                f"{path} failed: {restarts} restarts within {within:g} s are too many; it waits for an operator",
-            )
+        case ChildFailed(path, _, _, why):
+            return "error", f"{path} failed: {why}; it waits for an operator"
+        case GroupRestarting(path, child, others):
+            return "warning", f"{path} restarts {', '.join(others) or 'nobody else'} together with {child}"
+        case CrashReport(path=path, generation=generation, reason=reason, then=then, used=used, allowed=allowed):
+            budget = f"{used} of {allowed} restarts used"
+            return "error", f"{path} generation {generation} {describe_exit(reason)}; {then} ({budget})"
         case ChildAbandoned(path, generation, after):
             return "error", f"{path} generation {generation} did not end within {after:g} s and was abandoned"
         case SupervisorGaveUp(path, child, reason, restarts, allowed, within, consequence):

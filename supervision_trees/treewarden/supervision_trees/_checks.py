@@ -1,0 +1,58 @@
+"""What a set of child specs must be before any of them is started (supervision.md B 1.1 and 1.2).
+
+Pure. A spec alone checks itself when it is made; here is what only its siblings and its
+supervisor's settings can tell.
+"""
+
+from collections.abc import Iterable
+from graphlib import CycleError, TopologicalSorter
+
+from treewarden.actors import ChildId, ChildSpec, InvalidChildSpec
+from treewarden.supervision_trees._errors import InvalidSupervisor
+from treewarden.supervision_trees._strategy import AutoShutdown, Strategy, SupervisorSettings
+
+__all__ = ["check_child", "checked_children"]
+
+
+def checked_children(children: Iterable[ChildSpec], settings: SupervisorSettings) -> tuple[ChildSpec, ...]:
+    """The specs, if a supervisor with these settings can have them.
+
+    Raises:
+        InvalidSupervisor: naming the duplicate id, the unknown need, or the cycle of needs.
+        InvalidChildSpec: naming the child's field that does not go with the settings.
+    """
+    specs: dict[ChildId, ChildSpec] = {}
+    for spec in children:
+        if spec.id in specs:
+            raise InvalidSupervisor("children", spec.id, "an id that no sibling has")
+        specs[spec.id] = spec
+    for spec in specs.values():
+        check_child(spec, settings)
+        for need in spec.needs:
+            if need not in specs:
+                raise InvalidSupervisor(f"children.{spec.id}.needs", need, f"a sibling: one of {', '.join(specs)}")
+    try:
+        TopologicalSorter({spec.id: spec.needs for spec in specs.values()}).prepare()
+    except CycleError as error:
+        raise InvalidSupervisor("children", " -> ".join(error.args[1]), "needs that form no cycle") from None
+    return tuple(specs.values())
+
+
+def check_child(spec: ChildSpec, settings: SupervisorSettings) -> None:
+    """Check what a spec asks of its supervisor.
+
+    Raises:
+        InvalidChildSpec: a significant child where nothing looks at that (OTP's bad_combination), or
+            a limit of its own under a strategy that restarts siblings together.
+    """
+    if spec.significant and settings.auto_shutdown is AutoShutdown.NEVER:
+        raise InvalidChildSpec(
+            f"children.{spec.id}.significant", found=True, expected="a supervisor with auto_shutdown, or False"
+        )
+    if spec.intensity is not None and settings.strategy is not Strategy.ONE_FOR_ONE:
+        # Under a group strategy one child's crash restarts others: whose limit would it be charged to?
+        raise InvalidChildSpec(
+            f"children.{spec.id}.intensity",
+            found=spec.intensity,
+            expected=f"none: under {settings.strategy.value} restarts are charged to the supervisor",
+        )
