@@ -19,37 +19,38 @@ STORAGE = frozenset(
 ACTORS = frozenset(
     """
     Actor ActorCrashed ActorDead ActorPath ActorRef ActorStatistics ActorStatus ActorSystem ActorTraced Address
-    AlreadyRegistered AskCycle AskInFlight Asks Backoff BRUTAL_KILL BrutalKill CHILD_ID_RULE child_path
-    ChildAbandoned ChildDeclined ChildExited ChildFailed ChildId ChildNotice ChildReady ChildRestarting
-    ChildSpec ChildStarted ChildStartFailed ChildStopped ChildType ChildWaiting Clock CommandProbe Context
-    Crashed CrashReport DeadLetter Declined describe_exit Directory Dispatcher Down Event EventSink Exited
-    ExitReason ExitSignal Fenced FromEnv Generation Gone GroupRestarting Health Healthy HttpProbe Ignore
-    INFINITY Instruments Intensity InvalidChildSpec is_abnormal is_child_id Killed Liveness Log LogFactory
-    ManagedProcess Member MessageFenced Monitor Names Normal parse_path PostMortem Probe ProbeFailed ProbeRunner
-    ProcessAdopted ProcessExited ProcessReplaced ProcessSpawned ProcessSpec ProcessStuck Readiness Ready
-    Rejected Reply Restart RuntimeStarted RuntimeStopped RuntimeStopping ServiceMissing Shutdown ShutdownTime
-    SnapshotFellBack SnapshotQuarantined Snapshots spawn Started StateCallbackFailed StateInUse
+    AlreadyRegistered ApplyFailed ApplyStep AskCycle AskInFlight Asks Backoff BRUTAL_KILL BrutalKill
+    CHILD_ID_RULE child_path ChildAbandoned ChildDeclined ChildExited ChildFailed ChildId ChildNotice ChildReady
+    ChildRestarting ChildSpec ChildStarted ChildStartFailed ChildStopped ChildType ChildWaiting Clock
+    CommandProbe Context Crashed CrashReport DeadLetter Declined describe_exit Directory Dispatcher Down Event
+    EventSink Exited ExitReason ExitSignal Fenced FromEnv Generation Gone GroupRestarting Health Healthy
+    HttpProbe Ignore INFINITY Instruments Intensity InvalidChildSpec is_abnormal is_child_id Killed Liveness Log
+    LogFactory ManagedProcess Member MessageFenced Monitor Names Normal parse_path PostMortem Probe ProbeFailed
+    ProbeRunner ProcessAdopted ProcessExited ProcessReplaced ProcessSpawned ProcessSpec ProcessStuck Readiness
+    Ready Rejected Reply Restart RuntimeStarted RuntimeStopped RuntimeStopping ServiceMissing Shutdown
+    ShutdownTime SnapshotFellBack SnapshotQuarantined Snapshots spawn Started StateCallbackFailed StateInUse
     StateNotReplaceable StateRequest StateUnusable StopReport StrayEnded SupervisorGaveUp SystemCalls
-    SystemClock TcpProbe ThreadDispatcher Timer Timers TimerThread TraceOptions TreewardenError Unhealthy
-    Unresponsive
+    SystemClock TcpProbe ThreadDispatcher Timer Timers TimerThread TraceOptions TreeApplied TreewardenError
+    Unhealthy Unresponsive
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
 )
 
 SUPERVISION_TREES = frozenset(
     """
-    ActorView AlreadyPresent AlreadyStarted AnotherTree AutoShutdown Child ChildCounts ChildState Command
-    CommandRefused Complaint CrashesRead CrashRecord CrashView DefinitionErrors DiscardState EventsRead Inspect
-    InvalidSupervisor load_definition LogRead NotApplicable NotFound parse_definition ReadCrashes ReadEvents
-    ReadLog RecordedEvent RestartActor Runtime RuntimeEnd StartActor StartFailed StateCorrupt StillRestarting
-    StillRunning StopActor StopReport StopTree Strategy SupervisionError Supervisor SupervisorHandle
-    SupervisorSettings SweepReport TooManyChildren TreeDefinition TreeView
+    ActorView AlreadyPresent AlreadyStarted AnotherTree ApplyReport ApplyTree AutoShutdown Child ChildCounts
+    ChildState Command CommandRefused Complaint CrashesRead CrashRecord CrashView DefinitionErrors DiscardState
+    EventsRead Inspect InvalidSupervisor load_definition LogRead NotApplicable NotFound parse_definition
+    PlannedStep PlanTree ReadCrashes ReadEvents ReadLog RecordedEvent RestartActor Runtime RuntimeEnd StartActor
+    StartFailed StateCorrupt StillRestarting StillRunning StopActor StopReport StopTree Strategy
+    SupervisionError Supervisor SupervisorHandle SupervisorSettings SweepReport TooManyChildren TreeDefinition
+    TreePlan TreeView
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
 )
 
 TESTING = frozenset(
     """
     ChildUnderTest CrashesAtStop Declines EndlessLoop FailsAtStart HangsAtStart IgnoresStop LeftAlive Life
-    LogLine ManualClock NotAnswered NotReady RecordedEvents Runs Scripted scripted ScriptedCrash SlowStop
+    LogLine ManualClock NotAnswered NotReady RecordedEvents Runs scripted Scripted ScriptedCrash SlowStop
     TreeUnderTest UnknownChild WrongState
 """.split()  # noqa: SIM905 - as above
 )

@@ -12,12 +12,15 @@ from typing import Final, NamedTuple, final
 import pytest
 
 from treewarden.supervision_trees._control import (
+    ApplyReport,
+    ApplyTree,
     Command,
     CrashesRead,
     DiscardState,
     EventsRead,
     Inspect,
     LogRead,
+    PlanTree,
     ReadCrashes,
     ReadEvents,
     ReadLog,
@@ -25,6 +28,7 @@ from treewarden.supervision_trees._control import (
     StartActor,
     StopActor,
     StopTree,
+    TreePlan,
 )
 from treewarden.supervision_trees._inspect import ActorView, TreeView
 from treewarden.supervision_trees.cli import main
@@ -99,6 +103,8 @@ def answers(tree: TreeView, actor: ActorView) -> dict[type[Command], Callable[[C
         ReadCrashes: lambda _: CrashesRead(()),
         ReadLog: lambda _: LogRead("", 0),
         StopTree: lambda _: None,
+        PlanTree: lambda _: TreePlan("/dev", "/t.yaml", (), (), "digest"),
+        ApplyTree: lambda _: ApplyReport("/dev", "/t.yaml", (), None, None, (), ()),
     }
 
 

@@ -33,6 +33,8 @@ from treewarden.actors._errors import StateNotReplaceable as StateNotReplaceable
 from treewarden.actors._errors import StateUnusable as StateUnusable
 from treewarden.actors._errors import TreewardenError as TreewardenError
 from treewarden.actors._events import ActorTraced as ActorTraced
+from treewarden.actors._events import ApplyFailed as ApplyFailed
+from treewarden.actors._events import ApplyStep as ApplyStep
 from treewarden.actors._events import ChildAbandoned as ChildAbandoned
 from treewarden.actors._events import ChildDeclined as ChildDeclined
 from treewarden.actors._events import ChildExited as ChildExited
@@ -62,6 +64,7 @@ from treewarden.actors._events import SnapshotFellBack as SnapshotFellBack
 from treewarden.actors._events import SnapshotQuarantined as SnapshotQuarantined
 from treewarden.actors._events import StrayEnded as StrayEnded
 from treewarden.actors._events import SupervisorGaveUp as SupervisorGaveUp
+from treewarden.actors._events import TreeApplied as TreeApplied
 from treewarden.actors._exits import Crashed as Crashed
 from treewarden.actors._exits import ExitReason as ExitReason
 from treewarden.actors._exits import Gone as Gone
@@ -136,6 +139,8 @@ __all__ = [
     "ActorTraced",
     "Address",
     "AlreadyRegistered",
+    "ApplyFailed",
+    "ApplyStep",
     "AskCycle",
     "AskInFlight",
     "Asks",
@@ -233,6 +238,7 @@ __all__ = [
     "TimerThread",
     "Timers",
     "TraceOptions",
+    "TreeApplied",
     "TreewardenError",
     "Unhealthy",
     "Unresponsive",

@@ -12,6 +12,8 @@ from treewarden.actors._ids import ActorPath, ChildId, Generation
 
 __all__ = [
     "ActorTraced",
+    "ApplyFailed",
+    "ApplyStep",
     "ChildAbandoned",
     "ChildDeclined",
     "ChildExited",
@@ -41,6 +43,7 @@ __all__ = [
     "SnapshotQuarantined",
     "StrayEnded",
     "SupervisorGaveUp",
+    "TreeApplied",
 ]
 
 
@@ -351,6 +354,40 @@ class SnapshotFellBack:
     written_at: float
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class ApplyStep:
+    """A running tree is being made what a definition says; this step (of `of`) is taken next."""
+
+    path: ActorPath
+    action: str  # stop, forget, change, start or restart
+    why: str
+    number: int
+    of: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ApplyFailed:
+    """A step of an apply failed; the steps after it are not taken, those before it stay done."""
+
+    path: ActorPath
+    action: str
+    why: str
+    number: int
+    of: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class TreeApplied:
+    """A running tree is what the definition from `source` says, after `steps` steps."""
+
+    root: ActorPath
+    source: str
+    steps: int
+
+
 Event: TypeAlias = (
     RuntimeStarted
     | RuntimeStopping
@@ -380,6 +417,9 @@ Event: TypeAlias = (
     | StrayEnded
     | SnapshotQuarantined
     | SnapshotFellBack
+    | ApplyStep
+    | ApplyFailed
+    | TreeApplied
 )
 
 

@@ -1,6 +1,8 @@
 from ._children import Child as Child
 from ._children import ChildState as ChildState
 from ._children import CrashRecord as CrashRecord
+from ._control import ApplyReport as ApplyReport
+from ._control import ApplyTree as ApplyTree
 from ._control import Command as Command
 from ._control import CommandRefused as CommandRefused
 from ._control import CrashesRead as CrashesRead
@@ -8,6 +10,8 @@ from ._control import DiscardState as DiscardState
 from ._control import EventsRead as EventsRead
 from ._control import Inspect as Inspect
 from ._control import LogRead as LogRead
+from ._control import PlannedStep as PlannedStep
+from ._control import PlanTree as PlanTree
 from ._control import ReadCrashes as ReadCrashes
 from ._control import ReadEvents as ReadEvents
 from ._control import ReadLog as ReadLog
@@ -15,6 +19,7 @@ from ._control import RestartActor as RestartActor
 from ._control import StartActor as StartActor
 from ._control import StopActor as StopActor
 from ._control import StopTree as StopTree
+from ._control import TreePlan as TreePlan
 from ._errors import AlreadyPresent as AlreadyPresent
 from ._errors import AlreadyStarted as AlreadyStarted
 from ._errors import InvalidSupervisor as InvalidSupervisor

@@ -19,8 +19,10 @@ from treewarden.actors import (
     parse_path,
 )
 from treewarden.actors.processes import ProcessSystem, tail
+from treewarden.supervision_trees._apply import TreeApply
 from treewarden.supervision_trees._children import ChildState
 from treewarden.supervision_trees._control import (
+    ApplyTree,
     Command,
     CommandRefused,
     CrashesRead,
@@ -28,6 +30,7 @@ from treewarden.supervision_trees._control import (
     EventsRead,
     Inspect,
     LogRead,
+    PlanTree,
     ReadCrashes,
     ReadEvents,
     ReadLog,
@@ -72,12 +75,13 @@ class CommandExecution:
         request_stop: Callable[[str], None],
         events: EventHub,
         processes: ProcessSystem,
+        apply: TreeApply,
         monotonic: Callable[[], float],
         snapshots: Snapshots,
     ) -> None:
         self._root, self._inspect, self._supervisor = root, inspect, supervisor
         self._request_stop, self._events, self._processes = request_stop, events, processes
-        self._monotonic, self._snapshots = monotonic, snapshots
+        self._apply, self._monotonic, self._snapshots = apply, monotonic, snapshots
         # Guards _restarts: the restarts under way. Never held while waiting.
         self._restarts_lock = threading.Lock()
         self._restarts: dict[ActorPath, Reply[ActorView]] = {}
@@ -108,6 +112,10 @@ class CommandExecution:
                 return _read_crashes(*self._locate(path), self._monotonic())
             case ReadLog():
                 return self._read_log(command)
+            case PlanTree():
+                return self._apply.plan(command)
+            case ApplyTree():
+                return self._apply.apply(command)
             case _:
                 assert_never(command)
 

@@ -47,6 +47,7 @@ from treewarden.actors import (
     spawn,
 )
 from treewarden.storage import MemoryStore, SnapshotStore
+from treewarden.supervision_trees._apply import TreeApply
 from treewarden.supervision_trees._children import Child, ChildState
 from treewarden.supervision_trees._control import Command
 from treewarden.supervision_trees._errors import StartFailed
@@ -286,6 +287,14 @@ class Runtime:
             request_stop=self.request_stop,
             events=self._hub,
             processes=processes,
+            apply=TreeApply(
+                root=self._root_path,
+                whereis=self.whereis,
+                supervisor=self.supervisor,
+                declared=lambda: self._root_spec,
+                adopt=self._adopt,
+                events=self._hub,
+            ),
             monotonic=self._clock.monotonic,
             snapshots=snapshots,
         )
@@ -332,6 +341,10 @@ class Runtime:
 
         self._parts = self._spawn(spec, take)
         started.get()
+
+    def _adopt(self, root: ChildSpec) -> None:
+        """Take note of what the living root goes by since an apply changed it."""
+        self._root_spec = root
 
     def _spawn(self, spec: ChildSpec, notify: Callable[[ChildNotice], None]) -> ActorRef[Any]:
         path = child_path(ROOT_PARENT, spec.id)

@@ -11,9 +11,11 @@ from typing import Final, Protocol, assert_never, cast, final
 
 from treewarden.actors import TreewardenError
 from treewarden.supervision_trees._control import (
+    ApplyTree,
     Command,
     DiscardState,
     Inspect,
+    PlanTree,
     ReadCrashes,
     ReadEvents,
     ReadLog,
@@ -56,7 +58,7 @@ class LaneName(Enum):
 
     READ = "read"  # answered at once
     WAIT = "wait"  # waits for events by its nature
-    CHANGE = "change"  # may take as long as a stop takes
+    CHANGE = "change"  # may take as long as a stop takes, or imports modules
 
 
 @final
@@ -88,7 +90,7 @@ def _lane_of(command: Command) -> LaneName:
             return LaneName.READ
         case ReadEvents(wait=wait):
             return LaneName.WAIT if wait > 0 else LaneName.READ
-        case StartActor() | StopActor() | RestartActor() | DiscardState() | StopTree():
+        case StartActor() | StopActor() | RestartActor() | DiscardState() | StopTree() | PlanTree() | ApplyTree():
             return LaneName.CHANGE
         case _:
             assert_never(command)

@@ -14,6 +14,8 @@ from typing import Final, Self, final, overload
 
 from treewarden.actors import Clock, SystemClock
 from treewarden.supervision_trees._control import (
+    ApplyReport,
+    ApplyTree,
     Command,
     CommandRefused,
     CrashesRead,
@@ -21,6 +23,7 @@ from treewarden.supervision_trees._control import (
     EventsRead,
     Inspect,
     LogRead,
+    PlanTree,
     ReadCrashes,
     ReadEvents,
     ReadLog,
@@ -28,6 +31,7 @@ from treewarden.supervision_trees._control import (
     StartActor,
     StopActor,
     StopTree,
+    TreePlan,
 )
 from treewarden.supervision_trees._inspect import ActorView, TreeView
 from treewarden.supervision_trees.console._errors import (
@@ -98,6 +102,10 @@ class ConsoleClient:
     def execute(self, command: ReadCrashes, *, timeout: float) -> CrashesRead: ...
     @overload
     def execute(self, command: ReadLog, *, timeout: float) -> LogRead: ...
+    @overload
+    def execute(self, command: PlanTree, *, timeout: float) -> TreePlan: ...
+    @overload
+    def execute(self, command: ApplyTree, *, timeout: float) -> ApplyReport: ...
     @overload
     def execute(self, command: StopTree, *, timeout: float) -> None: ...
     def execute(self, command: Command, *, timeout: float) -> Result:
@@ -217,4 +225,6 @@ _RESULT_OF: Final[dict[type[Command], type[object]]] = {
     ReadCrashes: CrashesRead,
     ReadLog: LogRead,
     StopTree: type(None),
+    PlanTree: TreePlan,
+    ApplyTree: ApplyReport,
 }

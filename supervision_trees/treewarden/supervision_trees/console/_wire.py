@@ -13,12 +13,16 @@ from enum import Enum
 from typing import Final, TypeAlias, assert_never, final
 
 from treewarden.supervision_trees._control import (
+    ApplyReport,
+    ApplyTree,
     Command,
     CrashesRead,
     DiscardState,
     EventsRead,
     Inspect,
     LogRead,
+    PlannedStep,
+    PlanTree,
     ReadCrashes,
     ReadEvents,
     ReadLog,
@@ -26,6 +30,7 @@ from treewarden.supervision_trees._control import (
     StartActor,
     StopActor,
     StopTree,
+    TreePlan,
 )
 from treewarden.supervision_trees._inspect import ActorView, CrashView, TreeView
 from treewarden.supervision_trees.console._fields import Fields, WireError
@@ -46,7 +51,7 @@ LONGEST_WAIT: Final = 30.0  # seconds that one `ReadEvents` may hold a thread of
 _MOST_EVENTS: Final = 100_000
 _MOST_LINES: Final = 100_000
 
-Result: TypeAlias = TreeView | ActorView | EventsRead | CrashesRead | LogRead | None
+Result: TypeAlias = TreeView | ActorView | EventsRead | CrashesRead | LogRead | TreePlan | ApplyReport | None
 
 
 class ErrorKind(Enum):
@@ -93,6 +98,10 @@ def command_to_plain(command: Command) -> dict[str, object]:
             return {"command": "read-crashes", "path": path}
         case ReadLog(path, lines, offset):
             return {"command": "read-log", "path": path, "lines": lines, "offset": offset}
+        case PlanTree(text, source):
+            return {"command": "plan", "text": text, "source": source}
+        case ApplyTree(text, source, plan):
+            return {"command": "apply", "text": text, "source": source, "plan": plan}
         case _:
             assert_never(command)
 
@@ -125,6 +134,10 @@ def answer_to_plain(answer: Answer) -> dict[str, object]:
             return {"result": "crashes", "value": {"crashes": [crash.to_json() for crash in crashes]}}
         case LogRead(text, next_offset):
             return {"result": "log", "value": {"text": text, "next_offset": next_offset}}
+        case TreePlan():
+            return {"result": "plan", "value": answer.to_json()}
+        case ApplyReport():
+            return {"result": "applied", "value": answer.to_json()}
         case Failure(kind, message):
             return {"error": kind.value, "message": message}
         case _:
@@ -182,6 +195,16 @@ def _read_read_log(fields: Fields) -> ReadLog:
         lines=fields.integer("lines", least=0, most=_MOST_LINES),
         offset=fields.integer_or_none("offset", least=0),
     )
+
+
+def _read_plan_tree(fields: Fields) -> PlanTree:
+    fields.only("command", "text", "source")
+    return PlanTree(fields.text("text"), fields.text("source"))
+
+
+def _read_apply_tree(fields: Fields) -> ApplyTree:
+    fields.only("command", "text", "source", "plan")
+    return ApplyTree(fields.text("text"), fields.text("source"), fields.text_or_none("plan"))
 
 
 def _read_none(value: object) -> None:
@@ -252,6 +275,40 @@ def _read_log(value: object) -> LogRead:
     return LogRead(fields.text("text"), fields.integer("next_offset"))
 
 
+def _read_plan(value: object) -> TreePlan:
+    fields = Fields("plan", value)
+    return TreePlan(
+        root=fields.text("root"),
+        source=fields.text("source"),
+        steps=_read_steps(fields, "steps"),
+        left=_read_steps(fields, "left"),
+        digest=fields.text("digest"),
+    )
+
+
+def _read_applied(value: object) -> ApplyReport:
+    fields = Fields("applied", value)
+    failed = fields.value("failed")
+    return ApplyReport(
+        root=fields.text("root"),
+        source=fields.text("source"),
+        done=_read_steps(fields, "done"),
+        failed=None if failed is None else _read_step(failed),
+        error=fields.text_or_none("error"),
+        not_done=_read_steps(fields, "not_done"),
+        left=_read_steps(fields, "left"),
+    )
+
+
+def _read_steps(fields: Fields, name: str) -> tuple[PlannedStep, ...]:
+    return tuple(map(_read_step, fields.items(name)))
+
+
+def _read_step(value: object) -> PlannedStep:
+    fields = Fields("step", value)
+    return PlannedStep(fields.text("action"), fields.text("path"), fields.texts("why"))
+
+
 _COMMANDS: Final[Mapping[str, Callable[[Fields], Command]]] = {
     "inspect": _read_inspect,
     "down": _read_down,
@@ -262,6 +319,8 @@ _COMMANDS: Final[Mapping[str, Callable[[Fields], Command]]] = {
     "read-events": _read_read_events,
     "read-crashes": lambda fields: ReadCrashes(_read_path(fields)),
     "read-log": _read_read_log,
+    "plan": _read_plan_tree,
+    "apply": _read_apply_tree,
 }
 
 _RESULTS: Final[Mapping[str, Callable[[object], Result]]] = {
@@ -271,4 +330,6 @@ _RESULTS: Final[Mapping[str, Callable[[object], Result]]] = {
     "events": _read_events,
     "crashes": _read_crashes,
     "log": _read_log,
+    "plan": _read_plan,
+    "applied": _read_applied,
 }

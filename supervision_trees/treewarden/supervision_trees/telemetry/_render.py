@@ -6,6 +6,8 @@ from typing import assert_never, final
 
 from treewarden.actors import (
     ActorTraced,
+    ApplyFailed,
+    ApplyStep,
     ChildAbandoned,
     ChildDeclined,
     ChildExited,
@@ -39,6 +41,7 @@ from treewarden.actors import (
     SnapshotQuarantined,
     StrayEnded,
     SupervisorGaveUp,
+    TreeApplied,
     Unresponsive,
     describe_exit,
 )
@@ -142,5 +145,11 @@ def _say(event: Event) -> tuple[Level, str]:
             return "error", f"the stored record of {path} is corrupt and was set aside: {why}"
         case SnapshotFellBack(path, sequence, _):
             return "error", f"{path} goes on from its older snapshot {sequence}: the newest could not be used"
+        case ApplyStep(path, action, why, number, of):
+            return "info", f"apply, step {number} of {of}: {action} {path}{f' ({why})' if why else ''}"
+        case ApplyFailed(path, action, why, number, of):
+            return "error", f"apply ended at step {number} of {of}, {action} {path}: {' '.join(why.split())}"
+        case TreeApplied(root, source, steps):
+            return "info", f"{root} is what {source} says, after {steps} step{'' if steps == 1 else 's'}"
         case _:
             assert_never(event)
