@@ -39,11 +39,12 @@ class AlreadyPresent(SupervisionError):
 
 
 class NotFound(SupervisionError):
-    """The supervisor has no child of this id."""
+    """The supervisor has no child of this id; with a `generation`, none that a ref of that generation means."""
 
-    def __init__(self, path: ActorPath, known: tuple[str, ...]) -> None:
-        super().__init__(f"there is no {path}; its supervisor has {', '.join(known) if known else 'no children'}")
-        self.path, self.known = path, known
+    def __init__(self, path: ActorPath, known: tuple[str, ...], generation: int | None = None) -> None:
+        older = "" if generation is None else f" of generation {generation} (any more)"
+        super().__init__(f"there is no {path}{older}; its supervisor has {', '.join(known) or 'no children'}")
+        self.path, self.known, self.generation = path, known, generation
 
 
 class StillRunning(SupervisionError):
