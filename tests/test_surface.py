@@ -34,7 +34,8 @@ ACTORS = frozenset(
 SUPERVISION_TREES = frozenset(
     """
     ActorView ChildCounts CrashRecord TooManyChildren AlreadyPresent AlreadyStarted AnotherTree AutoShutdown Child ChildState Command CommandRefused Complaint
-    DefinitionErrors StopTree EventsRead Inspect InvalidSupervisor LogRead NotApplicable NotFound ReadEvents ReadLog RecordedEvent
+    DynamicSupervisor NoPartitions PartitionHandle PartitionStatus PartitionSupervisor Task TaskExit TaskFailed TaskHandle
+    TaskResult TaskReturned TaskSupervisor DefinitionErrors StopTree EventsRead Inspect InvalidSupervisor LogRead NotApplicable NotFound ReadEvents ReadLog RecordedEvent
     RestartActor Runtime RuntimeEnd StartActor StartFailed StateCorrupt StillRestarting StillRunning StopActor
     StopReport Strategy SupervisionError Supervisor SupervisorHandle SupervisorSettings SweepReport TreeDefinition TreeView
     load_definition parse_definition

@@ -155,7 +155,9 @@ class Calls:
     def _delete_child(self, call: CallId, child: Child) -> None:
         refused = self._not_at_rest(child)
         if self._roster.membership is Membership.DYNAMIC:
-            refused = NotApplicable(self._roster.path, "delete_child", "terminate_child forgets a child, a parked one too")
+            refused = NotApplicable(
+                self._roster.path, "delete_child", "terminate_child forgets a child, a parked one too"
+            )
         if refused is not None:
             self._refuse(call, refused)
             return

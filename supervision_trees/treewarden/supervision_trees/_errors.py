@@ -8,12 +8,14 @@ __all__ = [
     "AlreadyPresent",
     "AlreadyStarted",
     "InvalidSupervisor",
+    "NoPartitions",
     "NotApplicable",
     "NotFound",
     "StartFailed",
     "StillRestarting",
     "StillRunning",
     "SupervisionError",
+    "TaskExit",
     "TooManyChildren",
 ]
 
@@ -77,6 +79,25 @@ class NotApplicable(SupervisionError):
     def __init__(self, path: ActorPath, call: str, instead: str) -> None:
         super().__init__(f"{call} is not for {path}: {instead}")
         self.path, self.call, self.instead = path, call, instead
+
+
+class NoPartitions(SupervisionError):
+    """A partition supervisor was resized to 0: no key leads anywhere until it is resized again."""
+
+    def __init__(self, path: ActorPath) -> None:
+        super().__init__(f"{path} has no partitions now (it was resized to 0), expected 1 or more to route a key")
+        self.path = path
+
+
+class TaskExit(TreewardenError):
+    """A task ended without a result: stopped, killed, given up on; `reason` says which.
+
+    What its function raised is raised as it is, except what must not travel (`SystemExit`).
+    """
+
+    def __init__(self, path: ActorPath, reason: ExitReason) -> None:
+        super().__init__(f"the task {path} ended without a result: {describe_exit(reason)}")
+        self.path, self.reason = path, reason
 
 
 class StartFailed(SupervisionError):

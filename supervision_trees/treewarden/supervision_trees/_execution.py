@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, assert_never, final
 
-from treewarden.actors import ActorPath, ChildId, ChildType, Reply, Restart, child_path, parse_path
+from treewarden.actors import ActorPath, ChildId, ChildType, Reply, child_path, parse_path
 from treewarden.actors.processes import ProcessSystem, tail
 from treewarden.supervision_trees._children import ChildState
 from treewarden.supervision_trees._control import (
@@ -133,12 +133,12 @@ class CommandExecution:
         return view
 
     def _stop_and_start(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView:
-        known = {row.child.id: row.child.spec for row in supervisor.rows()}
+        spec = supervisor.get_child_spec(child)
         supervisor.terminate_child(child)
-        if known[child].restart is Restart.TEMPORARY:
-            supervisor.start_child(known[child])  # stopping it made its supervisor forget it
-        else:
+        try:
             supervisor.restart_child(child)
+        except NotFound:  # stopping it made its supervisor forget it: it is temporary, or its supervisor dynamic
+            supervisor.start_child(spec)
         return self._show(supervisor, child)
 
     def _show(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView:
