@@ -44,7 +44,6 @@ from treewarden.supervision_trees._strategy import DEFAULT_INTENSITY
 
 __all__ = ["Outcome", "TaskSupervisor", "task_spec"]
 
-RUN: Final = object()
 TASK_NAME: Final = "task"
 
 
@@ -93,6 +92,12 @@ class _TimeIsOver:
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class _RunTask:
+    """To the task itself: its function's turn has come."""
+
+
+@final
 class TaskActor(Actor):
     """Runs one function, once."""
 
@@ -108,11 +113,11 @@ class TaskActor(Actor):
 
     def on_start(self) -> None:
         """Start at once; the function is the first message."""
-        self.context.tell_self(RUN)
+        self.context.tell_self(_RunTask())
 
     def on_receive(self, message: object) -> None:
         """Run the function and end; what it raises is a crash."""
-        if message is not RUN:
+        if not isinstance(message, _RunTask):
             super().on_receive(message)
             return
         try:
