@@ -161,7 +161,7 @@ class TaskHandle:
         *,
         max_concurrency: int,
         within: float = 5.0,
-    ) -> Iterator[TaskResult[T]]:
+    ) -> Generator[TaskResult[T]]:
         """Run `function` on each item, in tasks, and yield the results in the items' order.
 
         At most `max_concurrency` are under way, those included whose result waits to be taken; items
@@ -178,7 +178,7 @@ class TaskHandle:
 
     def _map(
         self, function: Callable[[Item], T], items: Iterator[Item], at_once: int, within: float
-    ) -> Iterator[TaskResult[T]]:
+    ) -> Generator[TaskResult[T]]:
         running: deque[Task[T]] = deque()
         try:
             while True:

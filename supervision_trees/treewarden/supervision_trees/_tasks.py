@@ -72,7 +72,9 @@ class Outcome:
                 self.reply.try_fail(self._rejected)
             case Normal():
                 self.reply.try_set(self._returned)
-            case Crashed(Exception() as error):
+            case Crashed(Exception() as error, traceback):
+                # A crash keeps no frames, so who waits reads where it was raised in a note (PEP 678), as an asker does.
+                error.add_note(f"Raised in the task {path}:\n{traceback}")
                 self.reply.try_fail(error)
             case Crashed() | Shutdown() | Killed() | Unresponsive() | Gone():
                 self.reply.try_fail(TaskExit(path, reason))
