@@ -507,7 +507,7 @@ def test_closing_the_iterator_kills_what_runs(world: World, gate: Gate, wait_for
     def wait_but_first(number: int) -> int:
         return gate.pass_through(number) if number else 0
 
-    results = world.tasks.map_tasks(wait_but_first, range(10), max_concurrency=3)
+    results = world.tasks.map_tasks(wait_but_first, range(10), max_concurrency=3, within=60.0)
     assert TaskReturned(0) == next(results)
     gate.wait_entered()
     gate.wait_entered()
