@@ -19,6 +19,7 @@ BOUNDARY: Final = {
     "pykka.ActorDeadError": "_errors.py",
     "pykka.ActorRef": "_ref.py",
     "pykka.Future": "_reply.py",
+    "pykka.Timeout": "_errors.py",
 }
 # A number names a process only once it is verified; these two do that (processes.md 7), and the
 # third ends the group of its own unreaped child.

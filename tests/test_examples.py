@@ -77,3 +77,11 @@ def test_the_task_pool_says_what_its_page_promises(tmp_path: Path) -> None:
         "root of -1: no root of -1",
         "root of 16: 4",
     ]
+
+
+def test_the_durable_counter_says_what_its_comments_promise(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "durable_counter.py")], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+
+    assert done.stdout.splitlines() == ["0 + 3 = 3", "after a crash, + 4 = 7", "in the next runtime, + 5 = 12"]

@@ -18,35 +18,52 @@ STORAGE = frozenset(
 
 ACTORS = frozenset(
     """
-    BRUTAL_KILL CHILD_ID_RULE INFINITY Actor ActorCrashed ActorDead ActorPath ActorRef ActorSystem Address Backoff BrutalKill
-    ChildAbandoned ChildDeclined ChildExited ChildFailed ChildId ChildNotice ChildReady ChildRestarting ChildSpec
-    ChildStartFailed ChildStarted ChildStopped ChildType ChildWaiting Clock CommandProbe Context CrashReport Crashed DeadLetter
-    Declined Directory Dispatcher Event EventSink ExitReason Exited Fenced FromEnv Generation Gone GroupRestarting Health Healthy
-    HttpProbe Ignore Intensity InvalidChildSpec Killed Liveness Log LogFactory ManagedProcess MessageFenced Normal PostMortem
-    Probe ProbeFailed ProbeRunner ProcessAdopted ProcessExited ProcessReplaced ProcessSpawned ProcessSpec
-    ProcessStuck Readiness Ready Rejected Reply Restart RuntimeStarted RuntimeStopped RuntimeStopping ServiceMissing
-    Shutdown ShutdownTime SnapshotQuarantined Started StateUnusable StopReport StrayEnded SupervisorGaveUp SystemClock TcpProbe
-    ThreadDispatcher Timer TimerThread Timers TreewardenError Unhealthy Unresponsive child_path describe_exit
-    is_abnormal is_child_id parse_path spawn
+    Actor ActorCrashed ActorDead ActorPath ActorRef ActorStatistics ActorStatus ActorSystem ActorTraced Address
+    AlreadyRegistered ApplyFailed ApplyStep AskCycle AskInFlight Asks Backoff BRUTAL_KILL BrutalKill
+    CHILD_ID_RULE child_path ChildAbandoned ChildDeclined ChildExited ChildFailed ChildId ChildNotice ChildReady
+    ChildRestarting ChildSpec ChildStarted ChildStartFailed ChildStopped ChildType ChildWaiting Clock
+    CommandProbe Context Crashed CrashReport DeadLetter Declined describe_exit Directory Dispatcher Down Event
+    EventSink Exited ExitReason ExitSignal Fenced FromEnv Generation Gone GroupRestarting Health Healthy
+    HttpProbe Ignore INFINITY Instruments Intensity InvalidChildSpec is_abnormal is_child_id Killed Liveness Log
+    LogFactory ManagedProcess Member MessageFenced Monitor Names Normal parse_path PostMortem Probe ProbeFailed
+    ProbeRunner ProcessAdopted ProcessExited ProcessReplaced ProcessSpawned ProcessSpec ProcessStuck Readiness
+    Ready Rejected Reply Restart RuntimeStarted RuntimeStopped RuntimeStopping ServiceMissing Shutdown
+    ShutdownTime SnapshotFellBack SnapshotQuarantined Snapshots spawn Started StateCallbackFailed StateInUse
+    StateNotReplaceable StateRequest StateUnusable StopReport StrayEnded SupervisorGaveUp SystemCalls
+    SystemClock TcpProbe ThreadDispatcher Timer Timers TimerThread TraceOptions TreeApplied TreewardenError
+    Unhealthy Unresponsive
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
 )
 
 SUPERVISION_TREES = frozenset(
     """
-    ActorView ChildCounts CrashRecord TooManyChildren AlreadyPresent AlreadyStarted AnotherTree AutoShutdown Child ChildState Command CommandRefused Complaint
-    DynamicSupervisor NoPartitions PartitionHandle PartitionStatus PartitionSupervisor Task TaskExit TaskFailed TaskHandle
-    TaskResult TaskReturned TaskSupervisor DefinitionErrors StopTree EventsRead Inspect InvalidSupervisor LogRead NotApplicable NotFound ReadEvents ReadLog RecordedEvent
-    RestartActor Runtime RuntimeEnd StartActor StartFailed StateCorrupt StillRestarting StillRunning StopActor
-    StopReport Strategy SupervisionError Supervisor SupervisorHandle SupervisorSettings SweepReport TreeDefinition TreeView
-    load_definition parse_definition
+    ActorView AlreadyPresent AlreadyStarted AnotherTree ApplyReport ApplyTree AutoShutdown Child ChildCounts
+    ChildState Command CommandRefused Complaint CrashesRead CrashRecord CrashView DefinitionErrors DiscardState
+    DynamicSupervisor EventsRead Inspect InvalidSupervisor load_definition LogRead NoPartitions NotApplicable NotFound
+    parse_definition PartitionHandle PartitionStatus PartitionSupervisor PlannedStep PlanTree ReadCrashes ReadEvents
+    ReadLog RecordedEvent RestartActor Runtime RuntimeEnd StartActor StartFailed StateCorrupt StillRestarting
+    StillRunning StopActor StopReport StopTree Strategy SupervisionError Supervisor SupervisorHandle
+    SupervisorSettings SweepReport Task TaskExit TaskFailed TaskHandle TaskResult TaskReturned TaskSupervisor
+    TooManyChildren TreeDefinition TreePlan TreeView
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
+)
+
+TESTING = frozenset(
+    """
+    ChildUnderTest CrashesAtStop Declines EndlessLoop FailsAtStart HangsAtStart IgnoresStop LeftAlive Life
+    LogLine ManualClock NotAnswered NotReady RecordedEvents Runs scripted Scripted ScriptedCrash SlowStop
+    TreeUnderTest UnknownChild WrongState
+""".split()  # noqa: SIM905 - as above
 )
 
 SURFACE = {
     "treewarden.storage": STORAGE,
     "treewarden.actors": ACTORS,
-    "treewarden.actors.testing": frozenset({"ManualClock", "StepDispatcher"}),
+    "treewarden.actors.testing": frozenset(
+        {"EndlessLoop", "ManualClock", "NotAnswered", "SeededDispatcher", "StepDispatcher"}
+    ),
     "treewarden.supervision_trees": SUPERVISION_TREES,
+    "treewarden.supervision_trees.testing": TESTING,
 }
 
 

@@ -1,15 +1,17 @@
 """The shared dispatcher: nobody starves, nothing queued is lost, and idle means idle."""
 
+import random
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
+import pykka
 import pytest
 
 from treewarden.actors import Dispatcher, Reply, ThreadDispatcher
 from treewarden.actors import _dispatcher as module
-from treewarden.actors.testing import StepDispatcher
+from treewarden.actors.testing import EndlessLoop, NotAnswered, SeededDispatcher, StepDispatcher
 
 if TYPE_CHECKING:
     from .conftest import Threads
@@ -53,11 +55,11 @@ def gate() -> Iterator[threading.Event]:
     event.set()
 
 
-@pytest.fixture(params=["steps", "threads"])
+@pytest.fixture(params=["steps", "seeded", "threads"])
 def either(request: pytest.FixtureRequest) -> tuple[Dispatcher, Callable[[], object]]:
     """A dispatcher and what lets it finish."""
-    if request.param == "steps":
-        steps = StepDispatcher()
+    if request.param != "threads":
+        steps = StepDispatcher() if request.param == "steps" else SeededDispatcher(random.Random(1), max_turns=1000)
         return steps, steps.run_until_idle
     real: ThreadDispatcher = request.getfixturevalue("dispatcher")
     return real, lambda: real.close(within=PATIENCE)
@@ -308,3 +310,75 @@ def test_a_system_that_gives_no_more_threads_is_like_the_limit(
 
 def _raise(error: BaseException) -> None:
     raise error
+
+
+# The seeded dispatcher of tests
+
+
+def drawn(seed: int) -> list[int]:
+    """The order in which ten jobs run."""
+    dispatcher, ran = SeededDispatcher(random.Random(seed), max_turns=1000), list[int]()
+    for number in range(10):
+        dispatcher.schedule(Job(partial(ran.append, number)))
+    assert 10 == dispatcher.run_until_idle()
+    return ran
+
+
+def test_a_seed_draws_the_same_order_each_time_and_others_draw_others() -> None:
+    assert drawn(3) == drawn(3)
+    assert len({tuple(drawn(seed)) for seed in range(10)}) > 1
+
+
+def test_more_turns_in_one_moment_than_allowed_are_an_endless_loop_that_names_its_runnables() -> None:
+    dispatcher = SeededDispatcher(random.Random(1), max_turns=20)
+    again = Job(lambda: dispatcher.schedule(again))
+    dispatcher.schedule(again)
+    with pytest.raises(EndlessLoop, match=r"20 turns.*Job \(20\)"):
+        dispatcher.run_until_idle()
+
+
+def test_turns_are_counted_by_the_moment() -> None:
+    dispatcher = SeededDispatcher(random.Random(1), max_turns=20)
+    for _ in range(5):
+        dispatcher.begin_moment()
+        for _ in range(20):
+            dispatcher.schedule(Job(int))
+        assert 20 == dispatcher.run_until_idle()
+
+
+def test_a_wait_runs_what_is_scheduled_instead() -> None:
+    dispatcher, answer = SeededDispatcher(random.Random(1), max_turns=1000), Reply[str]()
+    dispatcher.schedule(Job(lambda: answer.set("done")))
+    with dispatcher.while_waiting():
+        assert "done" == answer.get(timeout=None)
+
+
+def test_a_wait_that_nothing_scheduled_would_end_is_not_answered_at_once() -> None:
+    dispatcher = SeededDispatcher(random.Random(1), max_turns=1000)
+    with dispatcher.while_waiting(), pytest.raises(NotAnswered):
+        Reply[str]().get(timeout=None)
+
+
+def test_a_wait_inside_a_turn_runs_whoever_was_scheduled_last_and_no_more_than_it_must() -> None:
+    dispatcher, answer, ran = SeededDispatcher(random.Random(1), max_turns=1000), Reply[str](), list[str]()
+
+    def ask() -> None:
+        dispatcher.schedule(Job(lambda: ran.append("bystander")))
+        dispatcher.schedule(Job(lambda: answer.set("done")))
+        ran.append(answer.get())
+
+    dispatcher.schedule(Job(ask))
+    with dispatcher.while_waiting():
+        dispatcher.run_until_idle()
+
+    assert ["done", "bystander"] == ran
+
+
+def test_afterwards_a_wait_is_what_it_was() -> None:
+    dispatcher, answer = SeededDispatcher(random.Random(1), max_turns=1000), Reply[str]()
+    with dispatcher.while_waiting():
+        pass
+    dispatcher.schedule(Job(lambda: answer.set("done")))
+    with pytest.raises(pykka.Timeout) as caught:
+        answer.get(timeout=0)
+    assert not isinstance(caught.value, NotAnswered)

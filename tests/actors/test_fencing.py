@@ -44,6 +44,14 @@ ACTS: list[tuple[str, str, Callable[["Scripted", ActorRef[Any]], object]]] = [
     ("publish", "Context", lambda zombie, other: zombie.context.publish("I am fine")),
     ("ensure_current", "Context", lambda zombie, other: zombie.context.ensure_current()),
     ("take_reply", "Reply", lambda zombie, other: zombie.context.take_reply()),
+    ("ask itself", "str", lambda zombie, other: zombie.actor_ref.ask("from the grave")),
+    ("ask for later", "bytes", lambda zombie, other: other.ask(b"from the grave", block=False)),
+    ("dispatch", "float", lambda zombie, other: zombie.context.names.dispatch("others", 1.0)),
+    ("monitor", "Context", lambda zombie, other: zombie.context.monitor(other)),
+    ("link", "Context", lambda zombie, other: zombie.context.link(other)),
+    ("trap_exits", "Context", lambda zombie, other: zombie.context.trap_exits()),
+    ("register", "Context", lambda zombie, other: zombie.context.register("name")),
+    ("join", "Context", lambda zombie, other: zombie.context.join("topic")),
     ("spawn", "ChildSpec", lambda zombie, other: spawn_child(zombie)),
 ]
 
@@ -65,6 +73,7 @@ def test_each_act_of_a_zombie_is_refused_and_counted(
 ) -> None:
     other, seen = steps.script("/b")
     steps.directory.register(other.path, other)
+    steps.system.names.join(other.incarnation(), "others", None)
     ref, _ = steps.script()
     caught: list[BaseException] = []
 

@@ -297,27 +297,6 @@ def test_a_reply_taken_from_a_tell_is_one_nobody_waits_for(world: "World") -> No
     assert ref.is_alive()
 
 
-def test_an_actor_that_asks_itself_runs_into_its_deadline_and_holds_nobody_up(threads: "Threads") -> None:
-    ref, _ = threads.script()
-    threads.settle()
-
-    with pytest.raises(pykka.Timeout):
-        ref.ask(doing(lambda actor: actor.actor_ref.ask("me", timeout=0.05)))
-    assert 2 >= threads.dispatcher._blocked
-    other, _ = threads.script("/b")
-    assert "free" == other.ask("free")
-
-
-def test_an_actor_that_asks_itself_without_a_deadline_is_refused(world: "World") -> None:
-    """It would hold a worker for ever; gen_server calls it `calling_self`."""
-    ref, _ = world.script()
-    future = ref.ask(doing(lambda actor: actor.actor_ref.ask("me", timeout=None)), block=False)
-    world.settle()
-
-    with pytest.raises(RuntimeError, match="asked itself without a deadline"):
-        future.get(timeout=0)
-
-
 def test_a_chain_of_actors_that_wait_for_each_other_is_longer_than_there_are_workers(threads: "Threads") -> None:
     refs = [threads.script(f"/a{number}")[0] for number in range(60)]
 

@@ -384,3 +384,21 @@ def test_a_timer_that_is_cancelled_at_its_own_end_tells_the_truth(steps: "Steps"
     steps.settle()
 
     assert not made[0].cancel()
+
+
+def test_a_manual_clock_says_when_its_next_timer_is_due() -> None:
+    clock, ran = ManualClock(monotonic=100.0), list[str]()
+    assert clock.next_due() is None
+    first = clock.after(1.0, partial(ran.append, "first"))
+    clock.after(2.0, partial(ran.append, "second"))
+    assert clock.next_due() == 101.0
+    first.cancel()
+    assert clock.next_due() == 102.0
+    clock.advance_to(102.0)
+    assert (ran, clock.next_due(), clock.monotonic()) == (["second"], None, 102.0)
+
+
+def test_a_manual_clock_never_goes_back() -> None:
+    clock = ManualClock(monotonic=100.0)
+    clock.advance_to(99.0)
+    assert clock.monotonic() == 100.0

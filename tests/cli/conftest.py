@@ -12,16 +12,23 @@ from typing import Final, NamedTuple, final
 import pytest
 
 from treewarden.supervision_trees._control import (
+    ApplyReport,
+    ApplyTree,
     Command,
+    CrashesRead,
+    DiscardState,
     EventsRead,
     Inspect,
     LogRead,
+    PlanTree,
+    ReadCrashes,
     ReadEvents,
     ReadLog,
     RestartActor,
     StartActor,
     StopActor,
     StopTree,
+    TreePlan,
 )
 from treewarden.supervision_trees._inspect import ActorView, TreeView
 from treewarden.supervision_trees.cli import main
@@ -91,9 +98,13 @@ def answers(tree: TreeView, actor: ActorView) -> dict[type[Command], Callable[[C
         StartActor: lambda _: actor,
         StopActor: lambda _: replace(actor, state="stopped", ready=False, pid=None),
         RestartActor: lambda _: actor,
+        DiscardState: lambda _: replace(actor, state="stopped", ready=False, pid=None),
         ReadEvents: lambda _: EventsRead((), 0, 0),
+        ReadCrashes: lambda _: CrashesRead(()),
         ReadLog: lambda _: LogRead("", 0),
         StopTree: lambda _: None,
+        PlanTree: lambda _: TreePlan("/dev", "/t.yaml", (), (), "digest"),
+        ApplyTree: lambda _: ApplyReport("/dev", "/t.yaml", (), None, None, (), ()),
     }
 
 

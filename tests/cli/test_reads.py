@@ -12,8 +12,16 @@ from typing import TypeAlias
 
 import pytest
 
-from treewarden.supervision_trees._control import Command, EventsRead, LogRead, ReadEvents, ReadLog
-from treewarden.supervision_trees._inspect import ActorView, TreeView
+from treewarden.supervision_trees._control import (
+    Command,
+    CrashesRead,
+    EventsRead,
+    LogRead,
+    ReadCrashes,
+    ReadEvents,
+    ReadLog,
+)
+from treewarden.supervision_trees._inspect import ActorView, CrashView, TreeView
 from treewarden.supervision_trees.console import ConsoleServer
 
 Answers: TypeAlias = dict[type[Command], Callable[[Command], object]]
@@ -76,7 +84,26 @@ def test_show_tells_everything_of_one_actor_however_its_path_is_typed(serve: Ser
 def test_show_as_json_is_the_actor_with_its_children(serve: Serve, run: Run, tree: TreeView) -> None:
     serve()
 
-    assert plain(tree.root.children[1]) == json.loads(run("show", "/dev/tools", "--json")[1])
+    expected = json.loads(json.dumps({**asdict(tree.root.children[1]), "crashes": []}))
+    assert expected == json.loads(run("show", "/dev/tools", "--json")[1])
+
+
+def test_show_tells_the_last_crashes_and_where_the_last_one_happened(serve: Serve, run: Run, answers: Answers) -> None:
+    """A.14: the ring of a child's crashes can be looked at."""
+    old = CrashView(125.0, 1, "killed", "", None, 0, None)
+    new = CrashView(3.21, 2, "crashed: ValueError: no such port", "Traceback: here", "Connect", 7, None)
+    answers[ReadCrashes] = lambda _: CrashesRead((old, new))
+    serve()
+
+    out = run("show", "/dev/api")[1]
+
+    crashes = [line.split(maxsplit=1)[1] for line in out.splitlines() if line.startswith("crash ")]
+    assert [
+        "3.2 s ago, generation 2: crashed: ValueError: no such port; last message: Connect; 7 messages waited",
+        "2 min 5 s ago, generation 1: killed",
+    ] == crashes
+    assert out.endswith("\nTraceback of the last crash:\nTraceback: here\n")
+    assert [old.to_json(), new.to_json()] == json.loads(run("show", "/dev/api", "--json")[1])["crashes"]
 
 
 def test_show_of_an_unknown_path_names_the_closest_ones(serve: Serve, run: Run) -> None:

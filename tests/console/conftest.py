@@ -14,16 +14,20 @@ from typing import Final, final
 import pytest
 
 from treewarden.supervision_trees._control import (
+    ApplyReport,
+    ApplyTree,
     Command,
     EventsRead,
     Inspect,
     LogRead,
+    PlanTree,
     ReadEvents,
     ReadLog,
     RestartActor,
     StartActor,
     StopActor,
     StopTree,
+    TreePlan,
 )
 from treewarden.supervision_trees._inspect import ActorView, TreeView
 from treewarden.supervision_trees.console import ConsoleClient, ConsoleServer, ServerLimits
@@ -72,6 +76,8 @@ def answers(tree: TreeView, root: ActorView) -> dict[type[Command], Callable[[Co
         ReadEvents: lambda _: EventsRead((), 0, 0),
         ReadLog: lambda _: LogRead("", 0),
         StopTree: lambda _: None,
+        PlanTree: lambda _: TreePlan("/dev", "/t.yaml", (), (), "digest"),
+        ApplyTree: lambda _: ApplyReport("/dev", "/t.yaml", (), None, None, (), ()),
     }
 
 

@@ -7,18 +7,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treewarden.supervision_trees._control import (
+    ApplyReport,
+    ApplyTree,
     Command,
+    CrashesRead,
+    DiscardState,
     EventsRead,
     Inspect,
     LogRead,
+    PlannedStep,
+    PlanTree,
+    ReadCrashes,
     ReadEvents,
     ReadLog,
     RestartActor,
     StartActor,
     StopActor,
     StopTree,
+    TreePlan,
 )
-from treewarden.supervision_trees._inspect import ActorView, TreeView
+from treewarden.supervision_trees._inspect import ActorView, CrashView, TreeView
 from treewarden.supervision_trees.console._fields import WireError
 from treewarden.supervision_trees.console._frames import HEADER_SIZE, decode_body, encode_frame
 from treewarden.supervision_trees.console._wire import (
@@ -43,8 +51,12 @@ commands = st.one_of(
     st.builds(StartActor, paths),
     st.builds(StopActor, paths),
     st.builds(RestartActor, paths),
+    st.builds(DiscardState, paths),
     st.builds(ReadEvents, counts, st.integers(1, 100_000), st.floats(0.0, 30.0)),
+    st.builds(ReadCrashes, paths),
     st.builds(ReadLog, paths, st.integers(0, 100_000), st.none() | counts),
+    st.builds(PlanTree, texts, paths),
+    st.builds(ApplyTree, texts, paths, st.none() | texts),
 )
 
 
@@ -68,17 +80,29 @@ def views(children: st.SearchStrategy[tuple[ActorView, ...]]) -> st.SearchStrate
         health=st.none() | texts,
         intensity=st.none() | texts,
         children=children,
+        strategy=st.none() | texts,
     )
 
 
 none: st.SearchStrategy[tuple[ActorView, ...]] = st.just(())
 actors = views(st.lists(views(none), max_size=2).map(tuple))
 events = st.dictionaries(texts, st.none() | st.booleans() | counts | seconds | texts | st.lists(texts), max_size=3)
+steps = st.builds(PlannedStep, texts, paths, texts_of)
+many_steps = st.lists(steps, max_size=3).map(tuple)
 answers: st.SearchStrategy[Answer] = st.one_of(
+    st.builds(TreePlan, paths, texts, many_steps, many_steps, texts),
+    st.builds(ApplyReport, paths, texts, many_steps, st.none() | steps, st.none() | texts, many_steps, many_steps),
     st.none(),
     actors,
     st.builds(TreeView, texts, counts, st.none() | texts, seconds, seconds, actors),
     st.builds(EventsRead, st.lists(events, max_size=3).map(tuple), counts, counts),
+    st.builds(
+        CrashesRead,
+        st.lists(
+            st.builds(CrashView, seconds, counts, texts, texts, st.none() | texts, counts, st.none() | texts),
+            max_size=3,
+        ).map(tuple),
+    ),
     st.builds(LogRead, texts, counts),
     st.builds(Failure, st.sampled_from(ErrorKind), texts),
 )
@@ -90,7 +114,8 @@ def test_every_command_is_read_back_as_it_was(command: Command) -> None:
 
 
 def test_no_command_is_left_out_of_the_round_trip() -> None:
-    tried = {Inspect, StopTree, StartActor, StopActor, RestartActor, ReadEvents, ReadLog}
+    tried = {Inspect, StopTree, StartActor, StopActor, RestartActor, ReadEvents, ReadCrashes, ReadLog}
+    tried |= {PlanTree, ApplyTree, DiscardState}
 
     assert tried == set(get_args(Command))
 
@@ -117,6 +142,9 @@ def test_every_answer_is_read_back_as_it_was(answer: Answer) -> None:
         ({"command": "read-events", "since": 0, "limit": 1, "wait": float("nan")}, "wait: found nan"),
         ({"command": "read-log", "path": "/dev", "lines": 10**9, "offset": None}, "lines: found 1000000000"),
         ({"command": "read-log", "path": "/dev", "lines": 1, "offset": -5}, "offset: found -5"),
+        ({"command": "plan", "text": "version: 1"}, "'source' is missing"),
+        ({"command": "apply", "text": "", "source": "/t", "plan": 7}, "apply.plan: found 7"),
+        ({"command": "plan", "text": "", "source": "/t", "force": True}, "unknown field 'force'"),
     ],
 )
 def test_what_is_no_command_is_refused_with_what_was_found(plain: dict[str, object], said: str) -> None:
@@ -134,6 +162,7 @@ def test_what_is_no_command_is_refused_with_what_was_found(plain: dict[str, obje
         ({"result": "log", "value": {"text": "x"}}, "'next_offset' is missing; are both sides of the same version"),
         ({"result": "events", "value": {"events": [1], "last": 0, "missed": 0}}, "expected a list of maps"),
         ({"result": "events", "value": {"events": 1, "last": 0, "missed": 0}}, "expected a list"),
+        ({"result": "plan", "value": {"root": "/dev", "source": "/t", "steps": 3, "left": [], "digest": ""}}, "a list"),
         ({"error": "grumpy", "message": "no"}, "grumpy"),
         ({"error": "refused"}, "'message' is missing"),
     ],

@@ -44,6 +44,8 @@ KEYS = st.sampled_from(
         "version",
         "name",
         "strategy",
+        "auto_shutdown",
+        "significant",
         "intensity",
         "children",
         "id",

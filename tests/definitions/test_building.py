@@ -9,7 +9,7 @@ import pytest
 
 from treewarden.actors import BRUTAL_KILL, INFINITY, Backoff, ChildSpec, Intensity, ManagedProcess, ProcessSpec, Restart
 from treewarden.supervision_trees import definitions
-from treewarden.supervision_trees._strategy import Strategy
+from treewarden.supervision_trees._strategy import AutoShutdown, Strategy
 from treewarden.supervision_trees._supervisor import Supervisor
 from treewarden.supervision_trees.definitions import (
     STARTER,
@@ -43,8 +43,11 @@ def test_a_definition_becomes_the_specs_one_would_write_by_hand(read: Read, coun
             kind: supervisor
             needs: [api]
             shutdown: 1m
+            strategy: rest_for_one
+            auto_shutdown: any_significant
             children:
-              - {{id: counter, kind: actor, class: "{counter}", args: {{id: mine, start: 3}}}}
+              - {{id: counter, kind: actor, class: "{counter}", args: {{id: mine, start: 3}},
+                 restart: transient, significant: true}}
         """)
     group = definition.root.children[1]
     assert isinstance(group, definitions.SupervisorNode)
@@ -56,6 +59,7 @@ def test_a_definition_becomes_the_specs_one_would_write_by_hand(read: Read, coun
         id="dev",
         strategy=Strategy.ONE_FOR_ONE,
         intensity=Intensity(1, 60.0),
+        auto_shutdown=AutoShutdown.NEVER,
         children=(
             ChildSpec.of(
                 ManagedProcess,
@@ -73,13 +77,16 @@ def test_a_definition_becomes_the_specs_one_would_write_by_hand(read: Read, coun
                 needs=("api",),
                 shutdown=60.0,
                 start_timeout=INFINITY,
-                strategy=Strategy.ONE_FOR_ONE,
+                strategy=Strategy.REST_FOR_ONE,
                 intensity=Intensity(3, 5.0),
+                auto_shutdown=AutoShutdown.ANY_SIGNIFICANT,
                 children=(
                     ChildSpec(
                         id=node.id,
                         actor_class=node.actor_class,
                         kwargs={"id": "mine", "start": 3},
+                        restart=Restart.TRANSIENT,
+                        significant=True,
                     ),
                 ),
             ),
@@ -104,7 +111,14 @@ def test_defaults_of_a_file_are_those_of_specs_written_in_code(read: Read) -> No
         backoff=Backoff(),
         intensity=Intensity(),
     )
-    assert b == ChildSpec.of(Supervisor, id="b", children=(), strategy=Strategy.ONE_FOR_ONE, intensity=Intensity())
+    assert b == ChildSpec.of(
+        Supervisor,
+        id="b",
+        children=(),
+        strategy=Strategy.ONE_FOR_ONE,
+        intensity=Intensity(),
+        auto_shutdown=AutoShutdown.NEVER,
+    )
 
 
 def test_the_starter_is_a_valid_definition_with_a_probed_server() -> None:
@@ -197,6 +211,7 @@ def test_the_public_names_are_these() -> None:
         "SupervisorNode",
         "TreeDefinition",
         "child_spec",
+        "definition_text",
         "load_definition",
         "parse_definition",
         "schema",

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from treewarden.actors import ProcessSpec
-from treewarden.supervision_trees.definitions import DefinitionErrors, Format, ProcessNode, load_definition
+from treewarden.supervision_trees.definitions import (
+    DefinitionErrors,
+    Format,
+    ProcessNode,
+    TreeDefinition,
+    load_definition,
+    parse_definition,
+)
 
 Complain = Callable[..., list[str]]
 
@@ -134,7 +141,7 @@ BOMB = "version: 1\nname: dev\na: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
                 "tree.yaml:3  ['2']: found the key 2, which is no text, expected it in quotes: '2'",
                 (
                     "tree.yaml:3  ['2']: found an unknown key,"
-                    " expected one of version, name, strategy, intensity, children"
+                    " expected one of version, name, strategy, intensity, auto_shutdown, children"
                 ),
             ],
         ),
@@ -292,3 +299,38 @@ def test_a_relative_working_directory_begins_at_the_folder_of_the_file(
     plans = [child.plan for child in definition.root.children if isinstance(child, ProcessNode)]
     found = [plan.cwd for plan in plans if isinstance(plan, ProcessSpec)]
     assert [str(tmp_path / "here"), str(tmp_path / "here" / "below"), "/"] == found
+
+
+def test_one_folder_gives_equal_definitions_however_it_is_spelt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else `apply ../dev/tree.yaml` would restart every process that `up tree.yaml` started."""
+    for folder in ("dev", "other", "elsewhere/deep"):
+        (tmp_path / folder).mkdir(parents=True)
+    text = "{version: 1, name: dev, children: [{id: a, kind: process, command: [sh]}]}"
+    (tmp_path / "dev" / "tree.yaml").write_text(text)
+    (tmp_path / "elsewhere" / "tree.yaml").write_text(text)
+    (tmp_path / "other" / "link").symlink_to(tmp_path / "elsewhere" / "deep")
+    monkeypatch.chdir(tmp_path / "other")
+
+    spelt = load_definition("../dev/tree.yaml")
+    behind_a_link = load_definition("link/../tree.yaml")
+
+    assert spelt.root == load_definition(tmp_path / "dev" / "tree.yaml").root
+    assert behind_a_link.root != spelt.root
+    assert Path(cwd_of(behind_a_link)).samefile(tmp_path / "elsewhere")
+
+
+def cwd_of(definition: TreeDefinition) -> str:
+    (child,) = definition.root.children
+    assert isinstance(child, ProcessNode)
+    assert isinstance(child.plan, ProcessSpec)
+    return child.plan.cwd
+
+
+def test_a_text_without_a_format_is_in_the_notation_of_its_source() -> None:
+    text = '{"version": 1, "name": "dev"}'
+
+    assert "dev" == parse_definition(text, source=Path("tree.json")).name
+    with pytest.raises(DefinitionErrors, match=r"no suffix, expected a file name that ends in \.yaml"):
+        parse_definition(text, source=None)

@@ -20,6 +20,7 @@ from treewarden.actors import (
     Restart,
     TcpProbe,
 )
+from treewarden.supervision_trees._strategy import AutoShutdown, Strategy
 from treewarden.supervision_trees.definitions import (
     ActorNode,
     Format,
@@ -55,16 +56,19 @@ def test_what_a_file_leaves_out_has_the_documented_defaults(read: Read) -> None:
         root=SupervisorNode(
             id=ChildId("dev"),
             restart=Restart.PERMANENT,
+            significant=False,
             shutdown=INFINITY,
             start_timeout=INFINITY,
             needs=(),
             backoff=None,
-            strategy="one_for_one",
+            strategy=Strategy.ONE_FOR_ONE,
             intensity=Intensity(3, 5.0),
+            auto_shutdown=AutoShutdown.NEVER,
             children=(
                 ProcessNode(
                     id=ChildId("api"),
                     restart=Restart.PERMANENT,
+                    significant=False,
                     shutdown=5.0,
                     start_timeout=30.0,
                     needs=(),
@@ -106,6 +110,7 @@ def test_every_field_of_a_process_arrives(read: Read, monkeypatch: pytest.Monkey
     assert definition.root.children[1] == ProcessNode(
         id=ChildId("api"),
         restart=Restart.TRANSIENT,
+        significant=False,
         shutdown=BRUTAL_KILL,
         start_timeout=INFINITY,
         needs=(ChildId("db"),),

@@ -14,7 +14,7 @@ HEAD = "version: 1\nname: dev\nchildren:\n"
 ID = "1 to 64 of letters, digits, '_', '-' and '.', beginning with a letter or digit"
 DURATION = "a duration such as 250ms, 5s, 10m, 2h or 1d"
 PROCESS_KEYS = (
-    "id, restart, needs, backoff, shutdown, start_timeout, intensity, kind, command, shell, cwd, env, ports,"
+    "id, restart, significant, needs, backoff, shutdown, start_timeout, intensity, kind, command, shell, cwd, env, ports,"
     " ready, live, success_codes"
 )
 COMMAND = "a list such as [python3, -m, http.server], or text together with shell: true"
@@ -122,7 +122,7 @@ FIELDS = [
         "live.within: found an unknown key, expected one of http, status, tcp, command, every, timeout, failures",
     ),
     ("ttl: 4h", f"ttl: found an unknown key, expected one of {PROCESS_KEYS}"),
-    ("significant: true", f"significant: found an unknown key, expected one of {PROCESS_KEYS}"),
+    ("significant: yes", "significant: found 'yes', expected true or false"),
     ("log: {keep: 3}", f"log: found an unknown key, expected one of {PROCESS_KEYS}"),
     ("<<: {cwd: /}", f"['<<']: found an unknown key, expected one of {PROCESS_KEYS}"),
     ("comand: x", f"comand: found an unknown key, expected command (the keys here: {PROCESS_KEYS})"),
@@ -200,15 +200,60 @@ TREES = [
     ("version: true\nname: dev", ["tree.yaml:1  version: found true, expected 1, the only version of this format"]),
     ("version: 1\nname: a b", [f"tree.yaml:2  name: found 'a b', expected {ID}"]),
     (
-        "version: 1\nname: dev\nstrategy: rest_for_one",
-        ["tree.yaml:3  strategy: found 'rest_for_one', expected one_for_one, the only strategy this version has"],
+        "version: 1\nname: dev\nstrategy: simple_one_for_one\nauto_shutdown: any",
+        [
+            "tree.yaml:3  strategy: found 'simple_one_for_one', expected one of one_for_one, one_for_all, rest_for_one",
+            "tree.yaml:4  auto_shutdown: found 'any', expected one of never, any_significant, all_significant",
+        ],
+    ),
+    (
+        HEAD + "  - {id: a, kind: process, command: [sh], significant: true}\n"
+        "  - {id: b, kind: process, command: [sh], significant: true, restart: transient}\n"
+        "  - id: g\n    kind: supervisor\n    auto_shutdown: all_significant\n    restart: transient\n    children:\n"
+        "      - {id: c, kind: process, command: [sh], significant: true}\n"
+        "      - {id: d, kind: process, command: [sh], significant: true, restart: temporary}",
+        [
+            (
+                "tree.yaml:4  children[0].significant: found true beside restart: permanent, expected false,"
+                " or restart: transient or temporary; a permanent child never ends for good"
+            ),
+            (
+                "tree.yaml:4  children[0].significant: found true, but auto_shutdown of /dev is never,"
+                " expected false, or one of any_significant, all_significant as auto_shutdown of /dev"
+            ),
+            (
+                "tree.yaml:5  children[1].significant: found true, but auto_shutdown of /dev is never,"
+                " expected false, or one of any_significant, all_significant as auto_shutdown of /dev"
+            ),
+            (
+                "tree.yaml:11  children[2].children[0].significant: found true beside restart: permanent, expected false,"
+                " or restart: transient or temporary; a permanent child never ends for good"
+            ),
+        ],
+    ),
+    (
+        "version: 1\nname: dev\nauto_shutdown: sometimes\n" + "children:\n"
+        "  - {id: a, kind: process, command: [sh], restart: transient, significant: true}",
+        ["tree.yaml:3  auto_shutdown: found 'sometimes', expected one of never, any_significant, all_significant"],
+    ),
+    (
+        "version: 1\nname: dev\nstrategy: rest_for_one\n" + "children:\n"
+        "  - {id: a, kind: process, command: [sh], intensity: {restarts: 1}}\n"
+        "  - id: g\n    kind: supervisor\n    intensity: {restarts: 1}\n    children:\n"
+        "      - {id: b, kind: process, command: [sh], intensity: {restarts: 1}}",
+        [
+            (
+                "tree.yaml:5  children[0].intensity: found a limit of its own, but the strategy of /dev is rest_for_one,"
+                " expected none, or one_for_one as strategy of /dev"
+            )
+        ],
     ),
     (
         "version: 1\nname: dev\nchilden: []",
         [
             (
                 "tree.yaml:3  childen: found an unknown key, expected children"
-                " (the keys here: version, name, strategy, intensity, children)"
+                " (the keys here: version, name, strategy, intensity, auto_shutdown, children)"
             )
         ],
     ),
@@ -312,7 +357,8 @@ TREES = [
         [
             (
                 "tree.yaml:4  children[0].command: found an unknown key, expected one of"
-                " id, restart, needs, backoff, kind, strategy, intensity, shutdown, start_timeout, children"
+                " id, restart, significant, needs, backoff, kind, strategy, intensity, auto_shutdown, shutdown,"
+                " start_timeout, children"
             )
         ],
     ),
@@ -361,7 +407,7 @@ ACTORS = [
         "class: {M}:Counter\n    cwd: /",
         (
             "cwd: found an unknown key, expected one of"
-            " id, restart, needs, backoff, shutdown, start_timeout, intensity, kind, class, args"
+            " id, restart, significant, needs, backoff, shutdown, start_timeout, intensity, kind, class, args"
         ),
     ),
 ]
@@ -503,5 +549,5 @@ def test_a_complaint_stays_on_one_line_whatever_was_found(complain: Complain) ->
 
     assert [
         f"tree.yaml:2  name: found 'a\\nb\\u2028c', expected {ID}",
-        "tree.yaml:3  ['k\\ney']: found an unknown key, expected one of version, name, strategy, intensity, children",
+        "tree.yaml:3  ['k\\ney']: found an unknown key, expected one of version, name, strategy, intensity, auto_shutdown, children",
     ] == complain(text)

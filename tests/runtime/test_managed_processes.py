@@ -51,7 +51,9 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def test_a_process_gets_a_session_of_its_own_and_a_small_environment(start: Any, tmp_path: Path) -> None:
+def test_a_process_gets_a_session_of_its_own_and_a_small_environment(
+    start: Any, tmp_path: Path, wait_until: Any
+) -> None:
     os.environ["TREEWARDEN_TEST_SECRET"] = "hidden"
     try:
         runtime = start(process("sleep", "3600", env={"COLOUR": "red"}), state_dir=tmp_path / "state")
@@ -59,6 +61,8 @@ def test_a_process_gets_a_session_of_its_own_and_a_small_environment(start: Any,
         del os.environ["TREEWARDEN_TEST_SECRET"]
     pid = runtime.inspect().root.children[0].pid
 
+    # execve(2) takes the old environment away a moment before the new one can be read in /proc.
+    wait_until(lambda: "COLOUR" in psutil.Process(pid).environ())
     env = psutil.Process(pid).environ()
 
     assert pid == os.getsid(pid)

@@ -1,8 +1,10 @@
 """What a sweep does with what an earlier runtime left: real processes, and records that are true or not."""
 
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +45,10 @@ def spawn() -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
 
     def start(**env: str) -> "subprocess.Popen[bytes]":
         spawned.append(subprocess.Popen(["/bin/sleep", "3600"], start_new_session=True, env=env))
+        # execve(2) closes the pipe that Popen waits on before the new environment can be read in /proc.
+        environment, until = Path(f"/proc/{spawned[-1].pid}/environ"), time.monotonic() + 10.0
+        while env and not environment.read_bytes():
+            assert time.monotonic() < until, "its environment could not be read within 10 s"
         return spawned[-1]
 
     yield start

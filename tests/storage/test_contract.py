@@ -322,6 +322,52 @@ def test_a_newer_put_lifts_a_quarantine_and_the_older_good_one_stays_its_fallbac
     assert fallback.state == "first"
 
 
+def test_a_corrupt_path_says_whether_its_record_lies_aside_already(
+    bench: Bench, put: MakePut, flip_last_byte: Change
+) -> None:
+    bad = bench.commit(put("/a"))
+    bench.rewrite("/a", bad, flip_last_byte)
+    before = corrupt_of(bench.store, "/a").is_quarantined
+    bench.commit(Quarantine("/a", bad))
+
+    assert (False, True) == (before, corrupt_of(bench.store, "/a").is_quarantined)
+
+
+def test_the_snapshot_before_the_newest_can_be_read_whatever_the_newest_is(
+    bench: Bench, put: MakePut, flip_last_byte: Change
+) -> None:
+    bench.commit(put("/a", "first"))
+    bench.commit(put("/a", "second"))
+    newest = bench.commit(put("/a", "third"))
+    read = [bench.store.older("/a")]
+    bench.rewrite("/a", newest, flip_last_byte)
+    read.append(bench.store.older("/a"))
+    bench.commit(Quarantine("/a", newest))
+    read.append(bench.store.older("/a"))
+
+    assert ["second"] * 3 == [each.state for each in read if each is not None]
+
+
+def test_no_snapshot_before_the_newest_is_none_not_the_newest(
+    bench: Bench, put: MakePut, flip_last_byte: Change
+) -> None:
+    bench.commit(put("/once"))
+    bad = bench.commit(put("/twice", "old"))
+    bench.commit(put("/twice", "new"))
+    bench.rewrite("/twice", bad, flip_last_byte)
+
+    assert [None, None, None] == [bench.store.older(path) for path in ("/never", "/once", "/twice")]
+
+
+def test_a_newer_format_before_the_newest_is_refused_too(bench: Bench, put: MakePut, newer_format: Change) -> None:
+    later = bench.commit(put("/a", "old"))
+    bench.commit(put("/a", "new"))
+    bench.rewrite("/a", later, newer_format)
+
+    with pytest.raises(SchemaTooNew):
+        bench.store.older("/a")
+
+
 def test_quarantine_of_an_older_record_leaves_the_newest_readable(bench: Bench, put: MakePut) -> None:
     old = bench.commit(put("/a", "old"))
     bench.commit(put("/a", "new"))
@@ -404,6 +450,8 @@ def test_a_closed_store_refuses_everything_and_closing_twice_does_nothing(bench:
         bench.store.commit([put("/a")])
     with pytest.raises(StoreClosed):
         bench.store.latest("/a")
+    with pytest.raises(StoreClosed):
+        bench.store.older("/a")
     with pytest.raises(StoreClosed):
         bench.store.scan()
     with pytest.raises(StoreClosed):

@@ -19,6 +19,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = typing.get_args(Event)
 # One sensible value for each field name; a field that is not here fails the tests until it is.
 VALUES: dict[str, Any] = {
     "abandoned": ("/dev/stuck",),
+    "action": "restart",
     "after": 5.0,
     "allowed": 3,
     "child": "api",
@@ -33,6 +34,8 @@ VALUES: dict[str, Any] = {
     "log": ("got Increment",),
     "mailbox": 2,
     "needs": ("db", "cache"),
+    "number": 2,
+    "of": 5,
     "others": ("web", "worker"),
     "orphaned_pids": (4711,),
     "path": "/dev/api",
@@ -41,7 +44,10 @@ VALUES: dict[str, Any] = {
     "reason": Crashed(ValueError("no such port")),
     "restarts": 4,
     "root": "/dev",
+    "sequence": 41,
     "signal": None,
+    "source": "/srv/dev/tree.yaml",
+    "steps": 5,
     "state": "Counter(count=3)",
     "stopped": 12,
     "supervisor": "/dev",
@@ -49,8 +55,10 @@ VALUES: dict[str, Any] = {
     "then": "it is restarted at once",
     "traceback": "Traceback (most recent call last): ...",
     "used": 1,
+    "what": "told",
     "why": "because",
     "within": 5.0,
+    "written_at": 1_700_000_000.25,
 }
 
 

@@ -2,6 +2,8 @@
 
 from treewarden.actors._actor import Actor as Actor
 from treewarden.actors._actor import spawn as spawn
+from treewarden.actors._asking import AskInFlight as AskInFlight
+from treewarden.actors._asking import Asks as Asks
 from treewarden.actors._child_spec import BRUTAL_KILL as BRUTAL_KILL
 from treewarden.actors._child_spec import INFINITY as INFINITY
 from treewarden.actors._child_spec import Backoff as Backoff
@@ -18,13 +20,21 @@ from treewarden.actors._dispatcher import Dispatcher as Dispatcher
 from treewarden.actors._dispatcher import ThreadDispatcher as ThreadDispatcher
 from treewarden.actors._errors import ActorCrashed as ActorCrashed
 from treewarden.actors._errors import ActorDead as ActorDead
+from treewarden.actors._errors import AlreadyRegistered as AlreadyRegistered
+from treewarden.actors._errors import AskCycle as AskCycle
 from treewarden.actors._errors import Fenced as Fenced
 from treewarden.actors._errors import Ignore as Ignore
 from treewarden.actors._errors import InvalidChildSpec as InvalidChildSpec
 from treewarden.actors._errors import Rejected as Rejected
 from treewarden.actors._errors import ServiceMissing as ServiceMissing
+from treewarden.actors._errors import StateCallbackFailed as StateCallbackFailed
+from treewarden.actors._errors import StateInUse as StateInUse
+from treewarden.actors._errors import StateNotReplaceable as StateNotReplaceable
 from treewarden.actors._errors import StateUnusable as StateUnusable
 from treewarden.actors._errors import TreewardenError as TreewardenError
+from treewarden.actors._events import ActorTraced as ActorTraced
+from treewarden.actors._events import ApplyFailed as ApplyFailed
+from treewarden.actors._events import ApplyStep as ApplyStep
 from treewarden.actors._events import ChildAbandoned as ChildAbandoned
 from treewarden.actors._events import ChildDeclined as ChildDeclined
 from treewarden.actors._events import ChildExited as ChildExited
@@ -50,9 +60,11 @@ from treewarden.actors._events import ProcessStuck as ProcessStuck
 from treewarden.actors._events import RuntimeStarted as RuntimeStarted
 from treewarden.actors._events import RuntimeStopped as RuntimeStopped
 from treewarden.actors._events import RuntimeStopping as RuntimeStopping
+from treewarden.actors._events import SnapshotFellBack as SnapshotFellBack
 from treewarden.actors._events import SnapshotQuarantined as SnapshotQuarantined
 from treewarden.actors._events import StrayEnded as StrayEnded
 from treewarden.actors._events import SupervisorGaveUp as SupervisorGaveUp
+from treewarden.actors._events import TreeApplied as TreeApplied
 from treewarden.actors._exits import Crashed as Crashed
 from treewarden.actors._exits import ExitReason as ExitReason
 from treewarden.actors._exits import Gone as Gone
@@ -69,6 +81,11 @@ from treewarden.actors._ids import Generation as Generation
 from treewarden.actors._ids import child_path as child_path
 from treewarden.actors._ids import is_child_id as is_child_id
 from treewarden.actors._ids import parse_path as parse_path
+from treewarden.actors._instruments import ActorStatistics as ActorStatistics
+from treewarden.actors._instruments import Instruments as Instruments
+from treewarden.actors._links import Down as Down
+from treewarden.actors._links import ExitSignal as ExitSignal
+from treewarden.actors._links import Monitor as Monitor
 from treewarden.actors._messages import ChildNotice as ChildNotice
 from treewarden.actors._messages import Declined as Declined
 from treewarden.actors._messages import Exited as Exited
@@ -76,6 +93,8 @@ from treewarden.actors._messages import PostMortem as PostMortem
 from treewarden.actors._messages import Ready as Ready
 from treewarden.actors._messages import Started as Started
 from treewarden.actors._messages import StopReport as StopReport
+from treewarden.actors._names import Member as Member
+from treewarden.actors._names import Names as Names
 from treewarden.actors._probe import CommandProbe as CommandProbe
 from treewarden.actors._probe import Health as Health
 from treewarden.actors._probe import Healthy as Healthy
@@ -89,6 +108,10 @@ from treewarden.actors._probe import Unhealthy as Unhealthy
 from treewarden.actors._ref import ActorRef as ActorRef
 from treewarden.actors._ref import Address as Address
 from treewarden.actors._reply import Reply as Reply
+from treewarden.actors._requests import StateRequest as StateRequest
+from treewarden.actors._snapshots import Snapshots as Snapshots
+from treewarden.actors._sys import ActorStatus as ActorStatus
+from treewarden.actors._sys import SystemCalls as SystemCalls
 from treewarden.actors._system import ActorSystem as ActorSystem
 from treewarden.actors._system import Directory as Directory
 from treewarden.actors._system import Log as Log
@@ -96,6 +119,7 @@ from treewarden.actors._system import LogFactory as LogFactory
 from treewarden.actors._timers import Timer as Timer
 from treewarden.actors._timers import Timers as Timers
 from treewarden.actors._timers import TimerThread as TimerThread
+from treewarden.actors._tracing import TraceOptions as TraceOptions
 from treewarden.actors.processes import FromEnv as FromEnv
 from treewarden.actors.processes import ManagedProcess as ManagedProcess
 from treewarden.actors.processes import ProcessSpec as ProcessSpec
@@ -109,8 +133,17 @@ __all__ = [
     "ActorDead",
     "ActorPath",
     "ActorRef",
+    "ActorStatistics",
+    "ActorStatus",
     "ActorSystem",
+    "ActorTraced",
     "Address",
+    "AlreadyRegistered",
+    "ApplyFailed",
+    "ApplyStep",
+    "AskCycle",
+    "AskInFlight",
+    "Asks",
     "Backoff",
     "BrutalKill",
     "ChildAbandoned",
@@ -136,9 +169,11 @@ __all__ = [
     "Declined",
     "Directory",
     "Dispatcher",
+    "Down",
     "Event",
     "EventSink",
     "ExitReason",
+    "ExitSignal",
     "Exited",
     "Fenced",
     "FromEnv",
@@ -149,6 +184,7 @@ __all__ = [
     "Healthy",
     "HttpProbe",
     "Ignore",
+    "Instruments",
     "Intensity",
     "InvalidChildSpec",
     "Killed",
@@ -156,7 +192,10 @@ __all__ = [
     "Log",
     "LogFactory",
     "ManagedProcess",
+    "Member",
     "MessageFenced",
+    "Monitor",
+    "Names",
     "Normal",
     "PostMortem",
     "Probe",
@@ -179,18 +218,27 @@ __all__ = [
     "ServiceMissing",
     "Shutdown",
     "ShutdownTime",
+    "SnapshotFellBack",
     "SnapshotQuarantined",
+    "Snapshots",
     "Started",
+    "StateCallbackFailed",
+    "StateInUse",
+    "StateNotReplaceable",
+    "StateRequest",
     "StateUnusable",
     "StopReport",
     "StrayEnded",
     "SupervisorGaveUp",
+    "SystemCalls",
     "SystemClock",
     "TcpProbe",
     "ThreadDispatcher",
     "Timer",
     "TimerThread",
     "Timers",
+    "TraceOptions",
+    "TreeApplied",
     "TreewardenError",
     "Unhealthy",
     "Unresponsive",

@@ -6,21 +6,25 @@ exception ends the actor, `SystemExit` ends only the actor that raised it, a sto
 mailbox, and every end is declared exactly once, after `on_stop` (supervision.md B 8).
 """
 
+import contextlib
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, ClassVar, Final, Self, TypeVar, cast
+from types import MemberDescriptorType
+from typing import Any, ClassVar, Final, Self, TypeVar, cast, final
 
 import pykka
 from pykka import messages as pykka_messages
 
 from treewarden.actors._child_spec import ChildSpec, ChildType
 from treewarden.actors._context import Context
+from treewarden.actors._durable import Durable
 from treewarden.actors._exits import ExitReason, Normal
 from treewarden.actors._ids import ActorPath, Generation
 from treewarden.actors._incarnation import Incarnation, running_incarnation
 from treewarden.actors._messages import ChildNotice, StopReport
+from treewarden.actors._outline import outline, put_attributes
 from treewarden.actors._ref import ActorRef
 from treewarden.actors._reply import Reply
 from treewarden.actors._system import ActorSystem
@@ -31,14 +35,18 @@ A = TypeVar("A", bound="Actor")
 
 _urns: Final = itertools.count(1)
 
+# What `spawn` puts on the object: the machinery, not its state.
+_MACHINERY: Final = frozenset({"_actor_ref", "actor_inbox", "actor_stopped", "actor_urn", "context"})
 
-class Actor(pykka.Actor):
+
+class Actor(Durable, pykka.Actor):
     """Something with a state of its own that handles one message at a time.
 
     Override `__init__`, `on_start`, `on_receive` and `on_stop`; all four run on the actor's own
     turn, never concurrently. `self.context` is there from `__init__` on. An exception that is not
     `Rejected` (in a handler) or `Ignore` (in `on_start`) crashes the actor; its supervisor decides
-    what follows.
+    what follows. To make its state outlive it, override `snapshot` and `restore` (`__init__` may then
+    run twice in one start, so leave effects on the world to `on_start`).
 
     Example:
         class Counter(Actor):
@@ -101,6 +109,36 @@ class Actor(pykka.Actor):
     def on_system(self, message: object) -> None:
         """Handle a message of the system lane. For framework actors."""
         self.context.log.warning("unexpected system message", message=type(message).__name__)
+
+    def get_state(self) -> object:
+        """What `ref.sys.get_state()` answers: by default the attributes, as a new dict."""
+        return {name: value for name, value in vars(self).items() if name not in _MACHINERY}
+
+    def set_state(self, state: Any) -> None:
+        """Take what `ref.sys.replace_state()` made: by default exactly these attributes, instead of all there were.
+
+        Raises:
+            TypeError: if `state` is no mapping of attribute names to values.
+        """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"found a state of type {type(state).__name__}, expected a mapping of attributes")
+        attributes = dict(cast("Mapping[object, object]", state))
+        wrong = [name for name in attributes if not isinstance(name, str) or name in _MACHINERY]
+        if wrong:
+            raise TypeError(f"found {wrong!r} in the new state, expected names of the actor's own attributes")
+        machinery = {name: value for name, value in vars(self).items() if name in _MACHINERY}
+        put_attributes(self, {**cast("dict[str, object]", attributes), **machinery})
+
+    def describe(self) -> object:
+        """What may be shown of the state in statuses and crash reports (OTP's format_status).
+
+        By default names, numbers, enum members, lengths and types: no text, no contents.
+        """
+        return outline({name: value for name, value in vars(self).items() if name not in _MACHINERY})
+
+    def describe_message(self, message: object) -> str:
+        """What may be shown of a message in traces and crash reports; by default its type."""
+        return type(message).__name__
 
     def stop_report(self) -> StopReport:
         """What the end of this actor really ended. For framework actors."""
@@ -190,7 +228,35 @@ def _allocate(spec: ChildSpec) -> tuple[Actor, Callable[[], None]]:
         actor = spec.actor_class.__new__(spec.actor_class)
     except Exception as error:  # noqa: BLE001 - actor boundary: an abstract class is a failed start, not the supervisor's crash
         return Actor.__new__(Actor), partial(_raise, error)
+    if actor.is_durable():
+        return actor, _Construction(actor, spec)
     return actor, lambda: actor.__init__(*spec.args, **spec.kwargs)  # type: ignore[misc]  # the object was made above
+
+
+@final
+class _Construction:
+    """Runs `__init__`; called again, it empties the object first, so that nothing half-done stays in it."""
+
+    def __init__(self, actor: Actor, spec: ChildSpec) -> None:
+        self._actor, self._spec = actor, spec
+        self._blank: dict[str, object] | None = None
+
+    def __call__(self) -> None:
+        if self._blank is None:
+            self._blank = vars(self._actor).copy()  # by now it has what every actor is given
+        else:
+            vars(self._actor).clear()
+            vars(self._actor).update(self._blank)
+            _empty_slots(self._actor)
+        self._actor.__init__(*self._spec.args, **self._spec.kwargs)  # type: ignore[misc]  # the object was made before
+
+
+def _empty_slots(actor: Actor) -> None:
+    members = (member for cls in type(actor).__mro__ for member in vars(cls).values())
+    for slot in members:
+        if isinstance(slot, MemberDescriptorType):
+            with contextlib.suppress(AttributeError):  # it is empty
+                slot.__delete__(actor)
 
 
 def _raise(error: Exception) -> None:

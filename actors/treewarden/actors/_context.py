@@ -7,16 +7,19 @@ so a zombie thread cannot disturb its successor (supervision.md A.15).
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from treewarden.actors._clock import Clock
+from treewarden.actors._durable import persist
 from treewarden.actors._exits import ExitReason, Normal
 from treewarden.actors._ids import ActorPath, Generation
-from treewarden.actors._incarnation import Incarnation
+from treewarden.actors._incarnation import Incarnation, running_incarnation
+from treewarden.actors._links import Monitor, demonitor, link, monitor, trap, unlink
+from treewarden.actors._names import Names
+from treewarden.actors._ref import ActorRef, Address
 from treewarden.actors._reply import Reply
 from treewarden.actors._system import ActorSystem, Log
 from treewarden.actors._timers import Timer, checked_delay
 
 if TYPE_CHECKING:
     from treewarden.actors._child_spec import ChildSpec
-    from treewarden.actors._ref import Address
 
 __all__ = ["Context"]
 
@@ -71,10 +74,8 @@ class Context:
         """The runtime's service of type `kind`; `ServiceMissing` if it has none."""
         return self._incarnation.system.service(kind)
 
-    def address(self, path: str) -> "Address":
+    def address(self, path: str) -> Address:
         """The address of another actor of this runtime."""
-        from treewarden.actors._ref import Address  # noqa: PLC0415 - _ref stands above this module
-
         return Address.of(path, self._incarnation.system)
 
     def send_after(self, delay: float, message: object) -> Timer:
@@ -100,6 +101,74 @@ class Context:
             raise ValueError(f"send_every({period!r}): expected a period in seconds, above 0")
         return _Repeating(self._incarnation, period, message)
 
+    def monitor(self, target: ActorRef[Any] | Address) -> Monitor:
+        """Have this actor told one `Down` when `target` has ended, at once if it has already.
+
+        The `Down` is an ordinary message: what `target` sent before comes first. Each call is a
+        monitor of its own. An address is resolved now; if nobody lives there the reason is `Gone()`.
+        """
+        self.ensure_current()
+        return monitor(self._incarnation, *_resolved(target))
+
+    def demonitor(self, monitor: Monitor) -> None:
+        """Drop `monitor`; no `Down` of it is handled from now on, not even one in the mailbox.
+
+        Raises:
+            ValueError: if another actor set it.
+        """
+        demonitor(self._incarnation, monitor)
+
+    def link(self, target: ActorRef[Any] | Address) -> None:
+        """Bind this actor and `target`: an abnormal end of one ends the other with the same reason.
+
+        `on_stop` runs as ever. One that traps exits is told an `ExitSignal` instead, whatever the
+        reason; a supervisor ends of no link. A target that has ended sends its signal at once, one
+        that nobody resolves with `Gone()`. Linking twice, or to oneself, changes nothing.
+        """
+        self.ensure_current()
+        link(self._incarnation, *_resolved(target))
+
+    def unlink(self, target: ActorRef[Any] | Address) -> None:
+        """Undo a link on both sides; the end of one that was declared before stands."""
+        _, other = _resolved(target)
+        if other is not None:
+            unlink(self._incarnation, other)
+
+    def trap_exits(self) -> None:
+        """From now on exits of linked actors, normal ones too, come as `ExitSignal` messages and end nothing."""
+        self.ensure_current()
+        trap(self._incarnation)
+
+    @property
+    def names(self) -> Names:
+        """The registered names of this runtime, to look up. Safe from any thread."""
+        return self._incarnation.system.names
+
+    def register(self, name: str, value: object = None) -> None:
+        """Take `name` for this incarnation, until it ends; `value` is shown beside it.
+
+        It resolves as soon as the supervisor reports this actor running, so it may be taken in
+        `__init__` or `on_start`.
+
+        Raises:
+            AlreadyRegistered: a living actor holds it, perhaps this one.
+        """
+        self.ensure_current()
+        self.names.register(self._incarnation, name, value)
+
+    def unregister(self, name: str) -> None:
+        """Give `name` up; one that this actor does not hold stays as it is."""
+        self.names.unregister(self._incarnation, name)
+
+    def join(self, topic: str, value: object = None) -> None:
+        """Be found under `topic`, with any number of others, until this incarnation ends; again, to change `value`."""
+        self.ensure_current()
+        self.names.join(self._incarnation, topic, value)
+
+    def leave(self, topic: str) -> None:
+        """Be found under `topic` no longer."""
+        self.names.leave(self._incarnation, topic)
+
     def tell_self(self, message: object) -> None:
         """Put `message` in this actor's own mailbox; dropped once it ended. Safe from any thread."""
         self._incarnation.tell_if_alive(message)
@@ -115,6 +184,21 @@ class Context:
         first (gen_server's `{noreply, State}` with a later `reply/2`).
         """
         return self._incarnation.take_reply()
+
+    def persist(self) -> None:
+        """Write `self.snapshot()`; return once it is durable: it then survives kill -9 of the runtime.
+
+        Call it from the actor's own code, from `on_start` on. It blocks as long as the store does.
+
+        Raises:
+            Fenced: this incarnation was given up on; nothing was written, and the try is counted.
+            OperationRefused: `snapshot()` returned what cannot be stored; says what.
+            CommitFailed: the medium refused (a full disk): nothing was written, what was stays, and
+                you may go on, and try again.
+        """
+        if running_incarnation() is not self._incarnation:
+            raise RuntimeError(f"persist() of {self.path} was called from outside; tell it a message that persists")
+        persist(self._incarnation)
 
     def publish(self, status: object) -> None:
         """Show `status`, a frozen value, to everyone who holds a ref to this actor (`ref.status`)."""
@@ -145,6 +229,12 @@ class Context:
     def incarnation(self) -> Incarnation:
         """The machinery itself, for supervisors."""
         return self._incarnation
+
+
+def _resolved(target: ActorRef[Any] | Address) -> tuple[ActorRef[Any] | Address, Incarnation | None]:
+    """Who is meant: the incarnation, as a ref and itself, or an address that reaches nobody."""
+    ref = target.resolve() if isinstance(target, Address) else target
+    return (target, None) if ref is None else (ref, ref.incarnation())
 
 
 @final

@@ -15,10 +15,21 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Final, Protocol, final
 
-__all__ = ["Dispatcher", "Runnable", "ThreadDispatcher", "report_unhandled", "worker_waits"]
+from treewarden.actors._errors import NotAnswered
+
+__all__ = [
+    "Dispatcher",
+    "Runnable",
+    "Stepper",
+    "ThreadDispatcher",
+    "report_unhandled",
+    "run_steppers",
+    "run_while_waiting",
+    "worker_waits",
+]
 
 BASE_WORKERS: Final = 2  # more gain nothing under the GIL
 WORKER_LIMIT: Final = 512
@@ -57,6 +68,41 @@ def worker_waits() -> Generator[None]:
         yield
     finally:
         dispatcher.worker_unblocked()
+
+
+class Stepper(Protocol):
+    """A dispatcher without threads of its own: it runs when its thread has it run."""
+
+    def run_until(self, is_done: Callable[[], bool]) -> None:
+        """Run what is scheduled until `is_done()`, or until nothing is scheduled."""
+        ...
+
+
+@contextlib.contextmanager
+def run_while_waiting(stepper: Stepper) -> Generator[None]:
+    """Meanwhile the calling thread, whenever it would wait on a framework future, runs `stepper` instead."""
+    steppers: list[Stepper] = getattr(_thread, "steppers", [])
+    _thread.steppers = [*steppers, stepper]
+    try:
+        yield
+    finally:
+        _thread.steppers = [other for other in _thread.steppers if other is not stepper]
+
+
+def run_steppers(is_done: Callable[[], bool]) -> bool:
+    """Have the steppers of the calling thread make `is_done()` true; False if it has none, and may wait.
+
+    Raises:
+        NotAnswered: nothing is left to run. No other thread would bring it about, so waiting were for ever.
+    """
+    steppers: list[Stepper] = getattr(_thread, "steppers", [])
+    for stepper in reversed(steppers):
+        stepper.run_until(is_done)
+        if is_done():
+            return True
+    if steppers:
+        raise NotAnswered
+    return False
 
 
 def report_unhandled(error: BaseException) -> None:

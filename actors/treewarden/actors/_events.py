@@ -11,6 +11,9 @@ from treewarden.actors._exits import ExitReason
 from treewarden.actors._ids import ActorPath, ChildId, Generation
 
 __all__ = [
+    "ActorTraced",
+    "ApplyFailed",
+    "ApplyStep",
     "ChildAbandoned",
     "ChildDeclined",
     "ChildExited",
@@ -36,9 +39,11 @@ __all__ = [
     "RuntimeStarted",
     "RuntimeStopped",
     "RuntimeStopping",
+    "SnapshotFellBack",
     "SnapshotQuarantined",
     "StrayEnded",
     "SupervisorGaveUp",
+    "TreeApplied",
 ]
 
 
@@ -243,6 +248,17 @@ class MessageFenced:
 
 @final
 @dataclass(frozen=True, slots=True)
+class ActorTraced:
+    """A traced actor was `told` or `asked` a message or `sent` one; or its trace `ended` by itself."""
+
+    path: ActorPath
+    generation: Generation
+    what: str
+    message: str  # what the actor's `describe_message` lets through
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class ProcessSpawned:
     """An OS process was started and its identity is on record."""
 
@@ -324,6 +340,54 @@ class SnapshotQuarantined:
     why: str
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class SnapshotFellBack:
+    """A durable actor started with the snapshot before its newest, which could not be used.
+
+    `sequence` and `written_at` (wall seconds) are those of the one in use: what was persisted
+    after it is lost to the actor, though not to inspection.
+    """
+
+    path: ActorPath
+    sequence: int
+    written_at: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ApplyStep:
+    """A running tree is being made what a definition says; this step (of `of`) is taken next."""
+
+    path: ActorPath
+    action: str  # stop, forget, change, start or restart
+    why: str
+    number: int
+    of: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ApplyFailed:
+    """A step of an apply failed; the steps after it are not taken, those before it stay done."""
+
+    path: ActorPath
+    action: str
+    why: str
+    number: int
+    of: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class TreeApplied:
+    """A running tree is what the definition from `source` says, after `steps` steps."""
+
+    root: ActorPath
+    source: str
+    steps: int
+
+
 Event: TypeAlias = (
     RuntimeStarted
     | RuntimeStopping
@@ -343,6 +407,7 @@ Event: TypeAlias = (
     | SupervisorGaveUp
     | DeadLetter
     | MessageFenced
+    | ActorTraced
     | ProcessSpawned
     | ProcessAdopted
     | ProcessReplaced
@@ -351,6 +416,10 @@ Event: TypeAlias = (
     | ProbeFailed
     | StrayEnded
     | SnapshotQuarantined
+    | SnapshotFellBack
+    | ApplyStep
+    | ApplyFailed
+    | TreeApplied
 )
 
 

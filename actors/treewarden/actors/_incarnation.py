@@ -23,21 +23,38 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, final
 
 from treewarden.actors._crash import as_crash
 from treewarden.actors._dispatcher import report_unhandled
+from treewarden.actors._durable import let_go, recover, save_at_end
 from treewarden.actors._errors import ActorCrashed, ActorDead, Fenced, Ignore, Rejected
 from treewarden.actors._events import DeadLetter, MessageFenced
-from treewarden.actors._exits import Crashed, ExitReason, Killed, Normal, describe_exit
+from treewarden.actors._exits import Crashed, ExitReason, Killed, Normal, describe_exit, is_abnormal
 from treewarden.actors._ids import ActorPath, Generation
-from treewarden.actors._messages import ChildNotice, Declined, Exited, Kill, Ready, Started, Stop, StopReport
+from treewarden.actors._links import Signal, Ties, cut_ties
+from treewarden.actors._messages import (
+    ChildNotice,
+    Declined,
+    Exited,
+    Kill,
+    PostMortem,
+    Ready,
+    Started,
+    Stop,
+    StopReport,
+)
+from treewarden.actors._post_mortem import NOTHING, LastWords, compose_post_mortem, name_of, take_last_words
 from treewarden.actors._reply import Reply
+from treewarden.actors._requests import StateRequest, attend, turn_away_requests
 from treewarden.actors._status import Status, may_become
 
 if TYPE_CHECKING:
     from treewarden.actors._actor import Actor
     from treewarden.actors._child_spec import ChildSpec
+    from treewarden.actors._snapshots import Claim
     from treewarden.actors._system import ActorSystem
     from treewarden.actors._timers import Timer
 
@@ -77,18 +94,25 @@ class Incarnation:
         "_fenced",
         "_held",
         "_in_hand",
+        "_inside",
         "_kill_ordered",
+        "_last_words",
         "_made",
         "_make",
+        "_message",
         "_notify",
         "_ready_deferred",
+        "_started",
+        "_suspended",
         "_system_lane",
         "_timers",
         "_token",
         "_user_lane",
         "_wanted_end",
         "actor",
+        "claim",
         "generation",
+        "instrument",
         "parent",
         "path",
         "published",
@@ -96,6 +120,7 @@ class Incarnation:
         "status",
         "stopped",
         "system",
+        "ties",
     )
 
     def __init__(
@@ -114,6 +139,7 @@ class Incarnation:
         self.status = Status.NEW
         self.stopped: Reply[ExitReason] = Reply()
         self.published: object = None
+        self.claim: Claim | None = None  # on its stored state, if it is durable
         self._notify = notify
         self._make: Callable[[], None] | None = None
         self._made = False  # whether __init__ has returned: before that no hook may be called
@@ -132,6 +158,15 @@ class Incarnation:
         self._held = False
         self._ready_deferred = False
         self._timers: set[Timer] = set()
+        self.ties: Ties | None = None  # _links guards it
+        self._started = False  # whether it has ever run
+        self._suspended: deque[object] | None = None  # the system messages that wait for `resume`, in order
+        self._message: object = NOTHING  # what the actor handles now
+        self._inside: tuple[int, float] | None = None  # the thread that runs this actor, and since when
+        self._last_words: LastWords | None = None
+        self.instrument = system.instruments.at(path)  # None, nearly always: each message pays one look at it
+        if self.instrument is not None:
+            self.instrument.begin(generation)
 
     # Sending
 
@@ -142,6 +177,8 @@ class Incarnation:
             sender.refuse(message)
         if self._exit_reason is not None:
             raise ActorDead(f"{self.path} (generation {self.generation}) has ended: {describe_exit(self._exit_reason)}")
+        if sender is not None and sender.instrument is not None:
+            sender.instrument.sent(sender, message.message if isinstance(message, Ask) else message)
         self._user_lane.append(message)
         self._wake()
         # The end may have been declared, and the mailbox turned away, between the look and the
@@ -188,6 +225,19 @@ class Incarnation:
     def has_ended(self) -> bool:
         """Whether the end was declared."""
         return self._exit_reason is not None
+
+    def exit_reason(self) -> ExitReason | None:
+        """How it ended, from the moment the end is declared."""
+        return self._exit_reason
+
+    def waited_on(self, reply: Reply[Any]) -> AbstractContextManager[None]:
+        """Entered while the calling thread waits for `reply` of this actor; `AskCycle` if only a deadline could end it."""
+        asker = running_incarnation()
+        return (self if asker is None else asker).system.asks.waiting(asker, self, reply)
+
+    def has_taken(self, reply: Reply[Any]) -> bool:
+        """Whether the actor took `reply` to be set later, by whomever."""
+        return reply in self._deferred
 
     def check_order(self, order: object) -> None:
         """Raise `Fenced` in a fenced actor that orders this one to end.
@@ -252,12 +302,46 @@ class Incarnation:
             if self.status is Status.RUNNING and not self._held:  # otherwise `Started` will say so itself
                 self._notice(Ready(self.spec.id, self.generation))
 
+    # For system messages; `suspend` and `resume` on the actor's own turn, the rest from any thread
+
+    def suspend(self) -> None:
+        """Leave the mailbox alone, and what is in the system lane but state requests, stop and kill (B 3.4)."""
+        if self._suspended is None:
+            self._suspended = deque()
+
+    def resume(self) -> None:
+        """Go on, first with the system messages that waited, then with the mailbox."""
+        if self._suspended is not None:
+            waiting, self._suspended = self._suspended, None
+            self._system_lane.extendleft(reversed(waiting))
+
+    def is_suspended(self) -> bool:
+        """Whether the mailbox is left alone."""
+        return self._suspended is not None
+
+    def reply_in_hand(self) -> Reply[Any] | None:
+        """The reply to the message in hand, unless nobody waits or it was taken for later."""
+        return None if self._in_hand is None else self._in_hand.reply
+
+    def message_in_hand(self) -> str | None:
+        """The type of the message that is being handled."""
+        return name_of(self._message)
+
+    def inside(self) -> tuple[int, float] | None:
+        """The thread that runs this actor now (`threading.get_ident`), and since when (monotonic)."""
+        return self._inside
+
+    def mailbox(self) -> int:
+        """How many messages wait."""
+        return len(self._user_lane)
+
     # Running
 
     def run(self) -> None:
         """Handle up to a batch of messages on the calling worker, which holds the token."""
         outer = running_incarnation()
         _thread.incarnation = self
+        self._inside = (threading.get_ident(), self.system.clock.monotonic())
         try:
             turns = 0
             while turns < BATCH and self._turn():
@@ -266,6 +350,7 @@ class Incarnation:
             self._collapse(error)
         finally:
             _thread.incarnation = outer
+            self._inside = None
             self._token.append(True)
             if self._has_work():
                 self._wake()
@@ -278,7 +363,7 @@ class Incarnation:
         self.system.dispatcher.schedule(self)
 
     def _has_work(self) -> bool:
-        if self._system_lane or self._user_lane:
+        if self._system_lane or (self._user_lane and self._suspended is None):
             return True
         # An end declared from outside wants its clean-up, though no lane says so.
         return self.status is not Status.STOPPED and (self._exit_request or self._exit_reason) is not None
@@ -286,7 +371,8 @@ class Incarnation:
     def _turn(self) -> bool:
         """Do one thing; False when there is nothing to do."""
         if self.status is Status.STOPPED:
-            self._system_lane.clear()
+            while self._system_lane:
+                turn_away_requests((self._system_lane.popleft(),), self.path)
             self._turn_away()
             return False
         if self._exit_reason is not None:
@@ -297,7 +383,7 @@ class Incarnation:
             self._handle_system(self._system_lane.popleft())
         elif self._exit_request is not None:
             self._end(self._exit_request)
-        elif self._user_lane:
+        elif self._user_lane and self._suspended is None:
             self._handle_user()
         else:
             return False
@@ -325,6 +411,8 @@ class Incarnation:
         try:
             make()
             self._made = True
+            if self._exit_reason is None:
+                recover(self, make)  # before on_start and the first message (A.18)
             given_up = self._exit_reason
             if given_up is None:
                 self.actor.on_start()
@@ -344,8 +432,16 @@ class Incarnation:
                 self._finish(given_up)
         elif self._exit_reason is None:
             self._become(Status.RUNNING)
+            self._started = True
             if not self._held:
                 self._notice_started()
+
+    def make_again(self, make: Callable[[], None]) -> None:
+        """For `_durable`: run `__init__` on the emptied object; what the attempt before it set going is cancelled."""
+        self._cancel_timers()
+        self._made = False
+        make()
+        self._made = True
 
     def _notice_started(self) -> None:
         self._notice(Started(self.spec.id, self.generation, ready=not self._ready_deferred))
@@ -365,10 +461,13 @@ class Incarnation:
 
     def _decline(self) -> None:
         self._cancel_timers()
+        let_go(self)
         self._become(Status.STOPPED)
         if self._claim_end():  # otherwise it was given up on meanwhile
             self._exit_reason = Normal()
+            self.system.names.release(self)
             self.stopped.try_set(Normal())
+            cut_ties(self, Normal())
             if self._notify is not None:
                 self._notify(Declined(self.spec.id, self.generation))
         self._turn_away()
@@ -376,12 +475,20 @@ class Incarnation:
     def _handle_system(self, message: object) -> None:
         match message:
             case Stop(reason):
+                self.resume()  # to stop takes what waits: a supervisor's children report their ends
                 if self.status is Status.NEW:
                     self._finish(reason)
                 elif self._may_enter():
                     self._guarded(reason, self._on_stop_request, None)
             case Kill():
                 self._end_killed()
+            case StateRequest():
+                if self._may_enter():
+                    self._guarded(message, partial(attend, self), None)
+                else:
+                    turn_away_requests((message,), self.path)
+            case _ if self._suspended is not None:
+                self._suspended.append(message)
             case _:
                 if self._may_enter():  # otherwise it falls with the rest of the lane
                     self._guarded(message, self._on_system, None)
@@ -403,14 +510,21 @@ class Incarnation:
         except IndexError:  # turned away a moment ago by whoever declared the end
             self._busy = False
             return
+        if isinstance(item, Signal):
+            if item.is_void():
+                self._busy = False
+                return
+            item = item.message
+        handle = self.actor.handle if self.instrument is None else partial(self.instrument.handle, self)
         if isinstance(item, Ask):
             self._in_hand = item
-            self._guarded(item.message, self.actor.handle, item.reply)
+            self._guarded(item.message, handle, item.reply)
         else:
-            self._guarded(item, self.actor.handle, None)
+            self._guarded(item, handle, None)
 
     def _guarded(self, message: object, handle: Callable[[Any], object], reply: Reply[Any] | None) -> None:
         """Run `handle(message)`, which `_may_enter` has allowed, and answer."""
+        self._message = message
         try:
             answer = handle(message)
         except Rejected as rejection:
@@ -441,7 +555,7 @@ class Incarnation:
             if reply is not None and self._in_hand is not None:  # otherwise it was taken for later
                 self._answer(reply, answer)
         finally:
-            self._in_hand = None
+            self._in_hand, self._message = None, NOTHING
 
     def _answer(self, reply: Reply[Any], answer: object) -> None:
         if self._fenced:
@@ -463,9 +577,14 @@ class Incarnation:
             return
         self._become(Status.STOPPING)
         self._cancel_timers()
+        if is_abnormal(reason) and self._exit_reason is None:
+            self._last_words = take_last_words(self.actor, self._message)
         try:
             self.actor.on_stop(reason)
+            save_at_end(self, reason)
         except BaseException as error:  # noqa: BLE001 - actor boundary; its own failure replaces the reason (gen_server terminate)
+            if self._last_words is None:
+                self._last_words = take_last_words(self.actor, self._message)
             reason = self._crashed(error)
         finally:
             self._busy = False
@@ -527,16 +646,34 @@ class Incarnation:
         # The fence stands before the notice goes out: the next incarnation starts on that notice.
         self._fenced = abandoned
         self._exit_reason = reason
+        self.system.names.release(self)  # first of all: whoever hears of the end may want the names
+        let_go(self)
         self.stopped.try_set(reason)
         in_hand = self._in_hand
         if abandoned and in_hand is not None:
             in_hand.reply.try_fail(ActorDead(f"{self.path} was given up on while it handled this message"))
+        cut_ties(self, reason)  # before the notice: the successor speaks after the news of this end
         if self._notify is not None:
             report = StopReport(abandoned=(self.path,)) if abandoned else self._stop_report()
-            self._notify(Exited(self.spec.id, self.generation, reason, abandoned, report))
+            post_mortem = self._post_mortem(reason)
+            self._notify(Exited(self.spec.id, self.generation, reason, abandoned, report, post_mortem))
         if abandoned:
             self._turn_away()
         return True
+
+    def _post_mortem(self, reason: ExitReason) -> PostMortem:
+        instrument = self.instrument  # looked at once: the thread inside may just be dropping it
+        found = compose_post_mortem(
+            reason,
+            words=self._last_words,
+            message=self._message,
+            mailbox=len(self._user_lane),
+            log=() if instrument is None else instrument.last_events(),
+            had_started=self._started,
+        )
+        if instrument is not None:
+            instrument.ended(reason)
+        return found
 
     def _stop_report(self) -> StopReport:
         assert self.actor is not None
@@ -556,6 +693,7 @@ class Incarnation:
 
     def _turn_away(self) -> None:
         """Answer or report what nobody will handle any more. Safe from any thread; each item is met once."""
+        turn_away_requests((self._message, *self._system_lane.copy()), self.path)
         for reply in self._deferred.copy():
             reply.try_fail(ActorDead(f"{self.path} ended before it answered"))
         while self._user_lane:
@@ -565,7 +703,7 @@ class Incarnation:
                 return
             if isinstance(item, Ask):
                 item.reply.try_fail(ActorDead(f"{self.path} ended before it handled this message"))
-            else:
+            elif not isinstance(item, Signal):  # news of another's end is moot, and nobody sent it
                 self.system.events.emit(DeadLetter(self.path, type(item).__name__))
 
     def _cancel_timers(self) -> None:

@@ -77,7 +77,7 @@ class Declined:
 class PostMortem:
     """What an incarnation knew of itself when it ended, as text that its `describe()` let through (A.13, A.14)."""
 
-    last_message: str | None = None  # the message in hand, else the last one it handled
+    last_message: str | None = None  # the message in hand, if there was one
     mailbox: int = 0  # messages that waited
     state: str | None = None
     log: tuple[str, ...] = ()  # its last events, oldest first

@@ -9,9 +9,10 @@ from treewarden.actors._errors import ActorDead
 from treewarden.actors._events import DeadLetter
 from treewarden.actors._exits import ExitReason, Normal
 from treewarden.actors._ids import ActorPath, Generation, parse_path
-from treewarden.actors._incarnation import Ask, Incarnation, running_incarnation
+from treewarden.actors._incarnation import Ask, Incarnation
 from treewarden.actors._messages import Kill, Stop
 from treewarden.actors._reply import Reply
+from treewarden.actors._sys import SystemCalls
 from treewarden.actors._system import ActorSystem
 
 if TYPE_CHECKING:
@@ -55,6 +56,11 @@ class ActorRef(pykka.ActorRef[A]):
         """What the actor last made known of itself (`context.publish`); None if nothing."""
         return self._incarnation.published
 
+    @property
+    def sys(self) -> SystemCalls:
+        """System messages: look into the actor, suspend it, trace it."""
+        return SystemCalls(self._incarnation)
+
     def __str__(self) -> str:
         return f"{self.actor_class.__name__} {self.path} (generation {self.generation})"
 
@@ -87,17 +93,24 @@ class ActorRef(pykka.ActorRef[A]):
             pykka.Timeout: no answer in time; the actor goes on, a late answer is dropped.
             ActorDead: the actor ended before it handled the message.
             Exception: what the handler raised, `Rejected` included.
-            RuntimeError: an actor asked itself and would wait for ever (gen_server's `calling_self`).
-                With a deadline it waits that long, holding its own mailbox up.
+            AskCycle: an actor asked itself (gen_server's `calling_self`), or one that waits on it already;
+                nothing was sent. With `block=False` the future's `get` raises it.
         """
-        if block and timeout is None and running_incarnation() is self._incarnation:
-            raise RuntimeError(f"{self.path} asked itself without a deadline and would wait for ever; tell, or use one")
+        if not block:
+            future: Reply[Any] = Reply(self._incarnation)
+            self._send(message, future)
+            return future
         reply: Reply[Any] = Reply()
+        # Before it is sent: what is refused must not be handled.
+        with self._incarnation.waited_on(reply):
+            self._send(message, reply)
+            return reply.get(timeout=timeout)
+
+    def _send(self, message: object, reply: Reply[Any]) -> None:
         try:
             self._incarnation.tell(Ask(message, reply))
         except ActorDead as dead:
             reply.try_fail(dead)
-        return reply.get(timeout=timeout) if block else reply
 
     async def ask_async(self, message: object, *, timeout: float = DEFAULT_DEADLINE) -> Any:  # noqa: ASYNC109 - as `ask`
         """`ask` for asyncio callers: never blocks the event loop.

@@ -14,12 +14,13 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, TypeAlias, TypeVar, final
+from typing import Any, Protocol, TypeAlias, TypeVar, final
 
 import pykka
 
-from treewarden.actors._dispatcher import report_unhandled, worker_waits
+from treewarden.actors._dispatcher import report_unhandled, run_steppers, worker_waits
 
 __all__ = ["Reply"]
 
@@ -27,14 +28,24 @@ T = TypeVar("T")
 ExcInfo: TypeAlias = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
 
+class Asked(Protocol):
+    """Who was asked, and is told of each wait for the answer."""
+
+    def waited_on(self, reply: "Reply[Any]") -> AbstractContextManager[None]:
+        """Entered while the calling thread waits for `reply`; may refuse by raising."""
+        ...
+
+
 @final
 class Reply(pykka.Future[T]):
     """The answer to one ask. Safe from any thread."""
 
-    __slots__ = ("_callbacks", "_free", "_outcome", "_waiters")
+    __slots__ = ("_asked", "_callbacks", "_free", "_outcome", "_waiters")
 
-    def __init__(self) -> None:
+    def __init__(self, asked: Asked | None = None) -> None:
+        """Make an answer to be set. `asked` hears of each wait for it, up to then."""
         super().__init__()
+        self._asked = asked
         self._free = [True]  # whoever pops it may set: list.pop is atomic
         self._outcome: tuple[Any, BaseException | None, TracebackType | None] | None = None
         self._waiters: deque[threading.Lock] = deque()
@@ -44,13 +55,20 @@ class Reply(pykka.Future[T]):
         """Wait for the result, at most `timeout` seconds.
 
         Raises:
-            pykka.Timeout: if it did not come in time; it may still come.
+            pykka.Timeout: if it did not come in time; it may still come. (In a test without threads:
+                `NotAnswered`, and without waiting.)
+            AskCycle: in an actor, if the wait could only end by its deadline.
             BaseException: whatever was set as the result.
         """
         if self._get_hook is not None:
             return super().get(timeout=timeout)
         if self._outcome is None:
-            self._wait(timeout)
+            asked = self._asked
+            if asked is None or (timeout is not None and timeout <= 0):  # a look is no wait
+                self._await(timeout)
+            else:
+                with asked.waited_on(self):
+                    self._await(timeout)
         if self._outcome is None:
             raise pykka.Timeout(f"{timeout} seconds")
         value, error, trace = self._outcome
@@ -82,6 +100,11 @@ class Reply(pykka.Future[T]):
                 self._callbacks.remove(wake)
         result: T = self.get(timeout=0)
         return result
+
+    def _await(self, timeout: float | None) -> None:
+        """Run the tree, if this thread is the one that runs it; block otherwise."""
+        if not run_steppers(self.is_set):
+            self._wait(timeout)
 
     def _wait(self, timeout: float | None) -> None:
         gate = threading.Lock()
@@ -133,6 +156,7 @@ class Reply(pykka.Future[T]):
         except IndexError:
             return False
         self._outcome = outcome
+        self._asked = None  # a reply that is kept must not keep an actor
         while self._waiters:
             try:
                 self._waiters.popleft().release()

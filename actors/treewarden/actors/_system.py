@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, final
 
+from treewarden.actors._asking import Asks
 from treewarden.actors._clock import Clock
 from treewarden.actors._dispatcher import Dispatcher
 from treewarden.actors._errors import ServiceMissing
 from treewarden.actors._events import EventSink
 from treewarden.actors._ids import ActorPath
+from treewarden.actors._instruments import Instruments
+from treewarden.actors._names import Names
 from treewarden.actors._timers import Timers
 
 if TYPE_CHECKING:
@@ -76,6 +79,9 @@ class ActorSystem:
     log: LogFactory
     random: random.Random
     services: Mapping[type[object], object] = field(default_factory=dict[type[object], object])
+    names: Names = field(default_factory=Names)
+    asks: Asks = field(default_factory=Asks)
+    instruments: Instruments = field(default_factory=Instruments)
 
     def service(self, kind: type[S]) -> S:
         """The service of type `kind`.

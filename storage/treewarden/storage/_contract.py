@@ -112,6 +112,18 @@ class SnapshotStore(Protocol):
         """
         ...
 
+    def older(self, path: str) -> Snapshot | None:
+        """Read the snapshot kept before the newest one of `path`; None if there is none that can be believed.
+
+        It says nothing about the newest: for a caller who has read that one and cannot use it.
+
+        Raises:
+            SchemaTooNew: a newer release wrote the record.
+            StoreClosed: if the store was closed.
+            StoreUnusable: the medium cannot be read.
+        """
+        ...
+
     def scan(self) -> Iterator[Snapshot | SnapshotCorrupt]:
         """Read the newest snapshot of every known path, in no particular order.
 

@@ -41,15 +41,19 @@ class SnapshotCorrupt(StoreError):
 
     `fallback` is the newest older snapshot that can be believed, or None. Whether an older state
     may be used is the caller's decision: it may name a process or a lease that is long gone.
+    `is_quarantined` tells a record that was moved aside before from one that nobody has met yet.
     """
 
-    def __init__(self, path: str, sequence: int, why: str, fallback: "Snapshot | None") -> None:
+    def __init__(
+        self, path: str, sequence: int, why: str, fallback: "Snapshot | None", *, is_quarantined: bool
+    ) -> None:
         older = "no older snapshot is left" if fallback is None else f"snapshot {fallback.sequence} before it is good"
         super().__init__(
             f"the newest record of {path!r} (sequence {sequence}) cannot be believed: {why}; {older};"
             f" quarantine the record, and put a new snapshot or discard the path"
         )
         self.path, self.sequence, self.why, self.fallback = path, sequence, why, fallback
+        self.is_quarantined = is_quarantined
 
 
 class SchemaTooNew(StoreError):

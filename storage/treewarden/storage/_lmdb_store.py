@@ -28,7 +28,7 @@ from treewarden.storage._errors import SnapshotCorrupt, SnapshotMissing, StoreCl
 from treewarden.storage._group_commit import Intake, Pending, settle
 from treewarden.storage._lmdb_files import commit_failed, open_environment, reading
 from treewarden.storage._lmdb_tables import Shelf, Tables, digest_of
-from treewarden.storage._shelf import judge
+from treewarden.storage._shelf import judge, judge_older
 
 __all__ = ["LmdbStore"]
 
@@ -112,6 +112,11 @@ class LmdbStore:
         if isinstance(found, SnapshotCorrupt):
             raise found
         return found
+
+    def older(self, path: str) -> Snapshot | None:
+        """Read the snapshot before the newest; see `SnapshotStore.older`."""
+        digest = digest_of(path)
+        return judge_older(path, self._read(lambda tables, txn: tables.rows(txn, digest)))
 
     def scan(self) -> Iterator[Snapshot | SnapshotCorrupt]:
         """Read the newest snapshot of every path; see `SnapshotStore.scan`.

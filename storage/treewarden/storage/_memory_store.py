@@ -15,7 +15,7 @@ from typing import Final, assert_never, final
 from treewarden.storage._codec import Prepared, PreparedPut, encode, prepare
 from treewarden.storage._contract import Discard, Operation, Quarantine, Snapshot
 from treewarden.storage._errors import SnapshotCorrupt, SnapshotMissing, StoreClosed
-from treewarden.storage._shelf import QUARANTINED, Place, Row, judge, surplus
+from treewarden.storage._shelf import QUARANTINED, Place, Row, judge, judge_older, surplus
 
 __all__ = ["MemoryStore"]
 
@@ -65,6 +65,10 @@ class MemoryStore:
             raise found
         return found
 
+    def older(self, path: str) -> Snapshot | None:
+        """Read the snapshot before the newest; see `SnapshotStore.older`."""
+        return judge_older(path, self._rows(path))
+
     def scan(self) -> Iterator[Snapshot | SnapshotCorrupt]:
         """Read the newest snapshot of every path; see `SnapshotStore.scan`."""
         with self._lock:
@@ -79,11 +83,14 @@ class MemoryStore:
             self._closed = True
 
     def _judged(self, path: str) -> Snapshot | SnapshotCorrupt | None:
+        rows = self._rows(path)
+        return judge(path, rows) if rows else None
+
+    def _rows(self, path: str) -> list[Row]:
         with self._lock:
             self._refuse_closed()
             shelf = self._shelves.get(path, {})
-            rows = [Row(sequence, shelf[sequence]) for sequence in sorted(shelf, reverse=True)]
-        return judge(path, rows) if rows else None
+            return [Row(sequence, shelf[sequence]) for sequence in sorted(shelf, reverse=True)]
 
     def _refuse_closed(self) -> None:
         if self._closed:

@@ -13,7 +13,7 @@ from treewarden.storage._codec import FORMAT, Damaged, TooNew, decode
 from treewarden.storage._contract import Snapshot
 from treewarden.storage._errors import SchemaTooNew, SnapshotCorrupt
 
-__all__ = ["QUARANTINED", "Place", "Row", "judge", "surplus"]
+__all__ = ["QUARANTINED", "Place", "Row", "judge", "judge_older", "surplus"]
 
 QUARANTINED: Final = b"quarantined"  # stands where a record was; no record begins so (see `_codec`)
 
@@ -45,9 +45,23 @@ def judge(path: str, rows: Sequence[Row]) -> Snapshot | SnapshotCorrupt:
     newest = _believed(path, rows[0])
     if isinstance(newest, Snapshot):
         return newest
+    return SnapshotCorrupt(
+        path,
+        rows[0].sequence,
+        newest.why,
+        judge_older(path, rows),
+        is_quarantined=rows[0].record == QUARANTINED,
+    )
+
+
+def judge_older(path: str, rows: Sequence[Row]) -> Snapshot | None:
+    """The newest snapshot below the newest place that can be believed; `rows` as in `judge`, or none.
+
+    Raises:
+        SchemaTooNew: if a record that would decide was written by a newer release.
+    """
     older = (_believed(path, row) for row in rows[1:])
-    fallback = next((found for found in older if isinstance(found, Snapshot)), None)
-    return SnapshotCorrupt(path, rows[0].sequence, newest.why, fallback)
+    return next((found for found in older if isinstance(found, Snapshot)), None)
 
 
 def surplus(earlier: Iterable[Place]) -> tuple[int, ...]:

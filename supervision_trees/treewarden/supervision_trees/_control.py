@@ -4,24 +4,37 @@ A command is carried out by `Runtime.execute`, which answers with the named resu
 `CommandRefused`. Paths are as people type them (`dev/api` is `/dev/api`).
 """
 
-from dataclasses import dataclass
-from typing import TypeAlias, final
+from dataclasses import asdict, dataclass
+from typing import Final, TypeAlias, final
 
 from treewarden.actors import TreewardenError
+from treewarden.supervision_trees._inspect import CrashView
 
 __all__ = [
+    "LONGEST_DEFINITION",
+    "ApplyReport",
+    "ApplyTree",
     "Command",
     "CommandRefused",
+    "CrashesRead",
+    "DiscardState",
     "EventsRead",
     "Inspect",
     "LogRead",
+    "PlanTree",
+    "PlannedStep",
+    "ReadCrashes",
     "ReadEvents",
     "ReadLog",
     "RestartActor",
     "StartActor",
     "StopActor",
     "StopTree",
+    "TreePlan",
 ]
+
+LONGEST_DEFINITION: Final = 1_000_000
+"""Bytes of a definition's text that a command may carry."""
 
 
 class CommandRefused(TreewardenError):
@@ -60,6 +73,18 @@ class RestartActor:
 
 @final
 @dataclass(frozen=True, slots=True)
+class DiscardState:
+    """Forget what is stored of a durable actor that does not run, so that its next start is fresh.
+
+    Answered with its `ActorView` once that is durable. Refused while it runs, and for a process,
+    whose record may be all that is known of it.
+    """
+
+    path: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class StopTree:
     """Stop the whole tree and end the runtime; answered (with None) once that has begun."""
 
@@ -90,6 +115,22 @@ class EventsRead:
 
 @final
 @dataclass(frozen=True, slots=True)
+class ReadCrashes:
+    """The last crashes of a child, those before a restart of the runtime included."""
+
+    path: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CrashesRead:
+    """The answer to `ReadCrashes`, oldest first."""
+
+    crashes: tuple[CrashView, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class ReadLog:
     """A process's output. Without `offset` the last `lines`; with it what was written from byte `offset` on."""
 
@@ -107,4 +148,97 @@ class LogRead:
     next_offset: int
 
 
-Command: TypeAlias = Inspect | StartActor | StopActor | RestartActor | StopTree | ReadEvents | ReadLog
+@final
+@dataclass(frozen=True, slots=True)
+class PlanTree:
+    """What it would take to make the running tree what a definition says. Answered with a `TreePlan`.
+
+    `text` is read by the runtime itself, since it is there that programs, variables and classes are
+    needed; `source`, the absolute path it came from, names it and is not opened.
+    """
+
+    text: str
+    source: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ApplyTree:
+    """Make the running tree what a definition says. Answered with an `ApplyReport` when all is done, or a step failed.
+
+    With `plan`, the digest of a `TreePlan`, it is refused if the plan would be another one by now.
+    One at a time: a second one is refused.
+    """
+
+    text: str
+    source: str
+    plan: str | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """One step of a plan: `stop`, `forget`, `change`, `start` or `restart` of `path`; or `leave`, which is none.
+
+    `why` says what differs, one line for each. It never shows an argument, a command or the value of a variable.
+    """
+
+    action: str
+    path: str
+    why: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.path}" + (f" ({'; '.join(self.why)})" if self.why else "")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class TreePlan:
+    """The answer to `PlanTree`. No `steps`: nothing to do. `left` is at rest in the tree, and in the file."""
+
+    root: str
+    source: str
+    steps: tuple[PlannedStep, ...]
+    left: tuple[PlannedStep, ...]
+    digest: str
+
+    def to_json(self) -> dict[str, object]:
+        """This plan as plain JSON values."""
+        return asdict(self)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ApplyReport:
+    """The answer to `ApplyTree`: what was done, in order.
+
+    If a step `failed`, `error` says why, `not_done` are the steps after it, and nothing was rolled
+    back: applying the same again goes on from there.
+    """
+
+    root: str
+    source: str
+    done: tuple[PlannedStep, ...]
+    failed: PlannedStep | None
+    error: str | None
+    not_done: tuple[PlannedStep, ...]
+    left: tuple[PlannedStep, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """This report as plain JSON values."""
+        return asdict(self)
+
+
+Command: TypeAlias = (
+    Inspect
+    | StartActor
+    | StopActor
+    | RestartActor
+    | DiscardState
+    | StopTree
+    | ReadEvents
+    | ReadCrashes
+    | ReadLog
+    | PlanTree
+    | ApplyTree
+)

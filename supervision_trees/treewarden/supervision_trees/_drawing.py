@@ -151,4 +151,5 @@ def _parts(actor: ActorView, name: str) -> Iterator[Part]:
     if actor.last_exit is not None:
         yield Part(f"last exit: {one_line(actor.last_exit)}", Tone.QUIET)
     if actor.intensity is not None:
-        yield Part(f"({one_line(actor.intensity)})", Tone.QUIET)
+        grouped = "" if actor.strategy in (None, "one_for_one") else f"{actor.strategy}, "
+        yield Part(f"({grouped}{one_line(actor.intensity)})", Tone.QUIET)

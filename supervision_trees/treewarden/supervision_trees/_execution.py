@@ -6,15 +6,31 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, assert_never, final
 
-from treewarden.actors import ActorPath, ChildId, ChildType, Reply, child_path, parse_path
+from treewarden.actors import (
+    ActorPath,
+    ChildId,
+    ChildType,
+    ManagedProcess,
+    Reply,
+    Snapshots,
+    StateInUse,
+    child_path,
+    parse_path,
+)
 from treewarden.actors.processes import ProcessSystem, tail
+from treewarden.supervision_trees._apply import TreeApply
 from treewarden.supervision_trees._children import ChildState
 from treewarden.supervision_trees._control import (
+    ApplyTree,
     Command,
     CommandRefused,
+    CrashesRead,
+    DiscardState,
     EventsRead,
     Inspect,
     LogRead,
+    PlanTree,
+    ReadCrashes,
     ReadEvents,
     ReadLog,
     RestartActor,
@@ -23,7 +39,7 @@ from treewarden.supervision_trees._control import (
     StopTree,
 )
 from treewarden.supervision_trees._errors import NotFound
-from treewarden.supervision_trees._inspect import ActorView, RecordedEvent, TreeView
+from treewarden.supervision_trees._inspect import ActorView, CrashView, RecordedEvent, TreeView
 from treewarden.supervision_trees.telemetry import EventHub, render
 
 if TYPE_CHECKING:
@@ -58,9 +74,13 @@ class CommandExecution:
         request_stop: Callable[[str], None],
         events: EventHub,
         processes: ProcessSystem,
+        apply: TreeApply,
+        monotonic: Callable[[], float],
+        snapshots: Snapshots,
     ) -> None:
         self._root, self._inspect, self._supervisor = root, inspect, supervisor
         self._request_stop, self._events, self._processes = request_stop, events, processes
+        self._apply, self._monotonic, self._snapshots = apply, monotonic, snapshots
         # Guards _restarts: the restarts under way. Never held while waiting.
         self._restarts_lock = threading.Lock()
         self._restarts: dict[ActorPath, Reply[ActorView]] = {}
@@ -80,13 +100,21 @@ class CommandExecution:
                 return self._stop(*self._locate(path))
             case RestartActor(path):
                 return self._restart(*self._locate(path))
+            case DiscardState(path):
+                return self._discard(*self._locate(path))
             case StopTree():
                 self._request_stop("down")
                 return None
             case ReadEvents():
                 return self._read_events(command)
+            case ReadCrashes(path):
+                return _read_crashes(*self._locate(path), self._monotonic())
             case ReadLog():
                 return self._read_log(command)
+            case PlanTree():
+                return self._apply.plan(command)
+            case ApplyTree():
+                return self._apply.apply(command)
             case _:
                 assert_never(command)
 
@@ -141,6 +169,26 @@ class CommandExecution:
             supervisor.start_child(spec)
         return self._show(supervisor, child)
 
+    def _discard(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView:
+        path = child_path(supervisor.path, child)
+        known = {row.child.id: row.child for row in supervisor.rows()}
+        if child not in known:
+            raise NotFound(path, tuple(known))
+        actor_class, state = known[child].spec.actor_class, known[child].state
+        if not actor_class.is_durable():
+            process = "; a process is found by its record" if issubclass(actor_class, ManagedProcess) else ""
+            raise CommandRefused(
+                f"{path} is a {actor_class.__name__}, expected an actor that keeps state"
+                f" (its class overrides snapshot()){process}"
+            )
+        if state not in {ChildState.STOPPED, ChildState.FAILED}:
+            raise CommandRefused(f"{path} is {state.value}, expected it to be stopped or failed: stop it first")
+        try:
+            self._snapshots.discard(path)  # it looks again: somebody may start the child meanwhile
+        except StateInUse as error:
+            raise CommandRefused(str(error)) from None
+        return self._show(supervisor, child)
+
     def _show(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView:
         view = self._find(supervisor, child)
         if view is None:
@@ -171,6 +219,26 @@ def _path(text: str) -> ActorPath:
         return parse_path(text)
     except ValueError as error:
         raise CommandRefused(str(error)) from None
+
+
+def _read_crashes(supervisor: "SupervisorHandle", child: ChildId, now: float) -> CrashesRead:
+    known = {each.id: each.crashes for each in supervisor.which_children()}
+    if child not in known:
+        raise NotFound(child_path(supervisor.path, child), tuple(known))
+    return CrashesRead(
+        tuple(
+            CrashView(
+                now - crash.at,
+                crash.generation,
+                crash.reason,
+                crash.traceback,
+                crash.last_message,
+                crash.mailbox,
+                crash.state,
+            )
+            for crash in known[child]
+        )
+    )
 
 
 def _plain(recorded: RecordedEvent) -> dict[str, object]:

@@ -9,7 +9,25 @@ from typing import final
 
 from treewarden.actors import Event
 
-__all__ = ["ActorView", "RecordedEvent", "TreeView"]
+__all__ = ["ActorView", "CrashView", "RecordedEvent", "TreeView"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CrashView:
+    """One abnormal end of a child, `ago` seconds before the look; `last_message` and `state` as its `describe()` says."""
+
+    ago: float
+    generation: int
+    reason: str
+    traceback: str
+    last_message: str | None
+    mailbox: int  # messages that waited
+    state: str | None
+
+    def to_json(self) -> dict[str, object]:
+        """This view as plain JSON values."""
+        return asdict(self)
 
 
 @final
@@ -39,6 +57,7 @@ class ActorView:
     health: str | None  # what the last probe found, if any: "ready", or why not
     intensity: str | None  # a supervisor's: "1 of 3 restarts used in the last 5 s"
     children: tuple["ActorView", ...]
+    strategy: str | None = None  # a supervisor's
 
     def to_json(self) -> dict[str, object]:
         """This view as plain JSON values, children included."""

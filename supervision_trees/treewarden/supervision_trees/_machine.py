@@ -22,6 +22,7 @@ from typing import Final, assert_never, final
 
 from treewarden.actors import (
     ActorPath,
+    BrutalKill,
     ChildAbandoned,
     ChildDeclined,
     ChildExited,
@@ -465,5 +466,6 @@ class SupervisorMachine:
 
 def _is_clean(child: Child, notice: Exited) -> bool:
     """Whether a child that was told to stop did so as asked (B 1.6, "Outcome is clean if")."""
-    brutal = isinstance(notice.reason, Killed) and not isinstance(child.spec.shutdown, float | int)
-    return brutal or not is_abnormal(notice.reason)
+    if isinstance(child.spec.shutdown, BrutalKill) and isinstance(notice.reason, Killed):
+        return not notice.abandoned
+    return not is_abnormal(notice.reason)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from treewarden.actors import ActorSystem, Clock, EventSink, LogFactory, ThreadDispatcher, TimerThread
+from treewarden.actors import ActorSystem, Clock, EventSink, LogFactory, Snapshots, ThreadDispatcher, TimerThread
 from treewarden.actors.probes import ProbeLoop
 from treewarden.actors.processes import Launcher, ProcessRecords, ProcessSystem, exit_watch, own_identity
 from treewarden.storage import Holder, LmdbStore, OwnerLock, SnapshotStore
@@ -81,6 +81,7 @@ def make_processes(
 
 def make_system(
     processes: ProcessSystem,
+    snapshots: Snapshots,
     *,
     restarts: RestartRecords | None,
     clock: Clock,
@@ -95,6 +96,9 @@ def make_system(
     closers.callback(timers.close)
     dispatcher = ThreadDispatcher()
     closers.callback(dispatcher.close, within=CLOSING)
+    services: dict[type[object], object] = {ProcessSystem: processes, Snapshots: snapshots}
+    if restarts is not None:
+        services[RestartRecords] = restarts
     return ActorSystem(
         clock=clock,
         dispatcher=dispatcher,
@@ -103,7 +107,5 @@ def make_system(
         directory=registry,
         log=log,
         random=random.Random(),  # noqa: S311 - spreads restarts in time, keeps no secret
-        services={ProcessSystem: processes}
-        if restarts is None
-        else {ProcessSystem: processes, RestartRecords: restarts},
+        services=services,
     )

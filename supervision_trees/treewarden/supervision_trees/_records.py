@@ -58,7 +58,8 @@ class RestartRecords:
     def __init__(self, store: SnapshotStore, wall: Callable[[], float], *, events: EventSink) -> None:
         """Read what an earlier runtime left."""
         self._store, self._wall = store, wall
-        self._left: dict[str, Snapshot] = {}
+        # What was left, by supervisor: its window under "", its children's records under their ids.
+        self._left: dict[ActorPath, dict[str, Snapshot]] = {}
         for found in store.scan():
             if not is_restart_record(found.path):
                 continue
@@ -69,20 +70,26 @@ class RestartRecords:
                     continue
                 found = found.fallback  # noqa: PLW2901 - the record that stands for it
             if found.version == VERSION:
-                self._left[found.path] = found
+                supervisor, child = _owner(found.path)
+                self._left.setdefault(supervisor, {})[child] = found
 
     def take(
         self, supervisor: ActorPath, children: Iterable[ChildId], now: float
     ) -> tuple[tuple[float, ...], dict[ChildId, Recalled]]:
-        """What an earlier runtime knew: the ages of the window's restarts, and of its children. Given once."""
-        wall = self._wall()
-        window = self._left.pop(supervisor + _WINDOW, None)
+        """What an earlier runtime knew: the ages of the window's restarts, and of its children. Given once.
+
+        What it knew of children that are no more is dropped from the store.
+        """
+        wall, left = self._wall(), self._left.pop(supervisor, {})
+        window = left.pop("", None)
         ages = () if window is None else _ages(cast("list[float]", window.state), wall)
         known: dict[ChildId, Recalled] = {}
         for child in children:
-            left = self._left.pop(child_path(supervisor, child) + _CHILD, None)
-            if left is not None:
-                known[child] = _recalled(cast("_StoredChild", left.state), wall, now)
+            record = left.pop(child, None)
+            if record is not None:
+                known[child] = _recalled(cast("_StoredChild", record.state), wall, now)
+        if left:
+            self._store.commit([Discard(record.path) for record in left.values()])
         return ages, known
 
     def remember(
@@ -116,11 +123,11 @@ class RestartRecords:
             {
                 "at": wall - (now - crash.at),
                 "generation": crash.generation,
-                "reason": _storable(crash.reason),
-                "traceback": _storable(crash.traceback),
-                "last_message": None if crash.last_message is None else _storable(crash.last_message),
+                "reason": crash.reason,
+                "traceback": crash.traceback,
+                "last_message": crash.last_message,
                 "mailbox": crash.mailbox,
-                "state": None if crash.state is None else _storable(crash.state),
+                "state": crash.state,
             }
             for crash in child.crashes
         ]
@@ -128,9 +135,13 @@ class RestartRecords:
         return Put(child_path(supervisor, child.id) + _CHILD, CHILD_SCHEMA, VERSION, child.generation, state)
 
 
-def _storable(text: str) -> str:
-    # A message of an exception may hold a lone surrogate (a file name of other bytes); msgpack takes none.
-    return text.encode(errors="backslashreplace").decode()
+def _owner(path: str) -> tuple[ActorPath, str]:
+    """The supervisor whose record stands at `path`, and the child it is about ("" for its own window)."""
+    place, _, kind = path.partition("#")
+    if "#" + kind == _WINDOW:
+        return ActorPath(place), ""
+    supervisor, _, child = place.rpartition("/")
+    return ActorPath(supervisor), child
 
 
 def _ages(walls: Iterable[float], wall: float) -> tuple[float, ...]:

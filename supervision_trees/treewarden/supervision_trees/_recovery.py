@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Final, final
 
 from treewarden.actors import (
+    Actor,
     ActorPath,
     ChildSpec,
     EventSink,
     ManagedProcess,
     ProcessStuck,
     SnapshotQuarantined,
+    Snapshots,
     StrayEnded,
     TreewardenError,
     child_path,
@@ -40,6 +42,7 @@ __all__ = [
     "AnotherTree",
     "StateCorrupt",
     "SweepReport",
+    "declared_actors",
     "process_paths",
     "read_records",
     "strays",
@@ -91,23 +94,40 @@ class SweepReport:
         return SweepReport(self.ended + other.ended, self.survivors + other.survivors)
 
 
-def process_paths(root: ChildSpec, parent: ActorPath = ActorPath("")) -> Iterator[ActorPath]:  # noqa: B008 - a string
+def process_paths(root: ChildSpec) -> Iterator[ActorPath]:
     """The paths of all managed processes that the tree `root` declares."""
+    return (path for path, actor_class in declared_actors(root) if issubclass(actor_class, ManagedProcess))
+
+
+def declared_actors(
+    root: ChildSpec,
+    parent: ActorPath = ActorPath(""),  # noqa: B008 - a string
+) -> Iterator[tuple[ActorPath, type[Actor]]]:
+    """The path and class of every actor that the tree `root` declares."""
     path = child_path(parent, root.id)
-    if issubclass(root.actor_class, ManagedProcess):
-        yield path
+    yield path, root.actor_class
     if issubclass(root.actor_class, Supervisor):
         for child in root.actor_class.declared_children(root):
-            yield from process_paths(child, path)
+            yield from declared_actors(child, path)
 
 
 def read_records(
-    store: SnapshotStore, *, discard: Iterable[ActorPath], state_dir: Path | None, events: EventSink
+    store: SnapshotStore,
+    *,
+    declared: Mapping[ActorPath, type[Actor]],
+    discard: Iterable[ActorPath],
+    state_dir: Path | None,
+    events: EventSink,
 ) -> dict[ActorPath, ProcessRecord]:
     """All process records, after the paths in `discard` were forgotten.
 
+    `declared` tells which class will run where. The corrupt record of a durable actor is left as it
+    is: that actor sees to it when it starts. So is one at a path that the tree does not declare,
+    if the record before it shows that it is an actor's.
+
     Raises:
-        StateCorrupt: if any record cannot be believed; those are in quarantine then.
+        StateCorrupt: if any other record cannot be believed, since it may be that of a living
+            process; those are in quarantine then.
     """
     forgotten = [Discard(path) for path in discard]
     if forgotten:
@@ -118,6 +138,8 @@ def read_records(
         if is_restart_record(found.path):
             continue  # names no process, and has a recovery of its own
         if isinstance(found, SnapshotCorrupt):
+            if _is_of_durable_actor(found, declared):
+                continue
             problems[ActorPath(found.path)] = found.why
             store.commit([Quarantine(found.path, found.sequence)]).result()
             events.emit(SnapshotQuarantined(ActorPath(found.path), found.why))
@@ -129,6 +151,13 @@ def read_records(
     if problems:
         raise StateCorrupt(state_dir, problems)
     return records
+
+
+def _is_of_durable_actor(corrupt: SnapshotCorrupt, declared: Mapping[ActorPath, type[Actor]]) -> bool:
+    actor_class = declared.get(ActorPath(corrupt.path), Actor)
+    if actor_class.is_durable() or issubclass(actor_class, ManagedProcess):
+        return actor_class.is_durable()
+    return corrupt.fallback is not None and Snapshots.is_actor_state(corrupt.fallback)
 
 
 def strays(
@@ -165,7 +194,9 @@ def sweep(
         AnotherTree: living processes belong to a tree of another name; nothing was ended.
     """
     bearers = find_bearers(store.store_id)  # processes first, the store second (R3)
-    records = read_records(store, discard=discard, state_dir=state_dir, events=events)
+    records = read_records(
+        store, declared=dict(declared_actors(root)), discard=discard, state_dir=state_dir, events=events
+    )
     living = {path: record for path, record in records.items() if _lives(record)}
     _refuse_another_tree(living.values(), f"/{root.id}", state_dir)
     wanted = frozenset(process_paths(root))

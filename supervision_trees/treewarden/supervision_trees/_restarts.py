@@ -211,7 +211,8 @@ class Restarts:
         due = now + delay
         if group is not None:
             self._roster.cancel(GroupDue(group.culprit, group.round))
-            concerned |= group.members
+            # The member in its start stays with the group only if this end concerns it too; else it goes on alone.
+            concerned |= {name: None for name in group.members if name != group.current}
             due = max(due, group.due)
         members = {name: None for name in self._roster.table.rows if name in concerned}
         self._group = group = _Group(culprit.id, next(self._rounds), due, members, to_stop=list(members))

@@ -200,7 +200,7 @@ class Roster:
     def forget(self, child: Child) -> None:
         """Drop `child`, its spec and what is remembered of it."""
         self.table.forget(child)
-        if child.crashes:
+        if child.crashes or child.failures or child.restarts:
             self._effects.append(Forget(child.id))
 
     # Failing
@@ -235,11 +235,11 @@ class Roster:
             record = CrashRecord(
                 now,
                 notice.generation,
-                describe_exit(reason),
-                traceback[-TRACEBACK_KEPT:],
-                mortem.last_message,
+                _encodable(describe_exit(reason)),
+                _encodable(traceback[-TRACEBACK_KEPT:]),
+                None if mortem.last_message is None else _encodable(mortem.last_message),
                 mortem.mailbox,
-                mortem.state,
+                None if mortem.state is None else _encodable(mortem.state),
             )
             self.table.put(replace(known, crashes=(*known.crashes, record)[-CRASHES_KEPT:]))
             self._effects.append(Remember(child.id))
@@ -248,3 +248,8 @@ class Roster:
 def stop_patience(spec: ChildSpec) -> float:
     """Seconds from the request to stop until the child is given up on; a brutal kill needs none."""
     return 0.0 if isinstance(spec.shutdown, BrutalKill) else spec.shutdown + spec.actor_class.stop_allowance
+
+
+def _encodable(text: str) -> str:
+    """`text` without lone surrogates (an error may quote a file name of other bytes): neither store nor wire takes one."""
+    return text.encode(errors="backslashreplace").decode()

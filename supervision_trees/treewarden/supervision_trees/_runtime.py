@@ -30,6 +30,7 @@ from treewarden.actors import (
     Generation,
     Intensity,
     Killed,
+    Names,
     Normal,
     Ready,
     Reply,
@@ -37,6 +38,7 @@ from treewarden.actors import (
     RuntimeStopped,
     RuntimeStopping,
     Shutdown,
+    Snapshots,
     Started,
     StopReport,
     SystemClock,
@@ -45,6 +47,7 @@ from treewarden.actors import (
     spawn,
 )
 from treewarden.storage import MemoryStore, SnapshotStore
+from treewarden.supervision_trees._apply import TreeApply
 from treewarden.supervision_trees._children import Child, ChildState
 from treewarden.supervision_trees._control import Command
 from treewarden.supervision_trees._errors import StartFailed
@@ -167,6 +170,11 @@ class Runtime:
         """The incarnation that runs at `path` now."""
         return self._registry.lookup(parse_path(path))
 
+    @property
+    def names(self) -> Names:
+        """The registered names of this runtime."""
+        return self._system.names
+
     def supervisor(self, path: str) -> SupervisorHandle:
         """The calls of the supervisor at `path`."""
         return SupervisorHandle(self.address(path))
@@ -270,8 +278,10 @@ class Runtime:
         )
         # Without a state directory nothing outlives the runtime, so there is nothing to remember for.
         restarts = None if self._state_dir is None else RestartRecords(store, self._clock.wall, events=self._hub)
+        snapshots = Snapshots(store)
         self._system = make_system(
             processes,
+            snapshots,
             restarts=restarts,
             clock=self._clock,
             events=self._give_ups,
@@ -287,6 +297,16 @@ class Runtime:
             request_stop=self.request_stop,
             events=self._hub,
             processes=processes,
+            apply=TreeApply(
+                root=self._root_path,
+                whereis=self.whereis,
+                supervisor=self.supervisor,
+                declared=lambda: self._root_spec,
+                adopt=self._adopt,
+                events=self._hub,
+            ),
+            monotonic=self._clock.monotonic,
+            snapshots=snapshots,
         )
         self._start_parts()
         self._hub.emit(RuntimeStarted(self._root_path, os.getpid()))
@@ -331,6 +351,10 @@ class Runtime:
 
         self._parts = self._spawn(spec, take)
         started.get()
+
+    def _adopt(self, root: ChildSpec) -> None:
+        """Take note of what the living root goes by since an apply changed it."""
+        self._root_spec = root
 
     def _spawn(self, spec: ChildSpec, notify: Callable[[ChildNotice], None]) -> ActorRef[Any]:
         path = child_path(ROOT_PARENT, spec.id)

@@ -31,6 +31,8 @@ from treewarden.actors import (
     ServiceMissing,
     Shutdown,
     Started,
+    StateNotReplaceable,
+    StateRequest,
     StopReport,
     Timer,
     Unresponsive,
@@ -86,7 +88,7 @@ __all__ = ["ChildRow", "Describe", "Description", "Supervisor"]
 
 @final
 @dataclass(frozen=True, slots=True)
-class Describe:
+class Describe(StateRequest):
     """A state request (system lane): set `reply` to a `Description`."""
 
     reply: Reply["Description"]
@@ -237,6 +239,27 @@ class Supervisor(Actor):
         for ref in reversed(tuple(self._refs.values())):
             self.context.system.directory.unregister(ref.path, ref)
             ref.kill()
+
+    def get_state(self) -> "Description":
+        """What `ref.sys.get_state()` answers: the table of children, the window and the settings, at one moment."""
+        return self._describe()
+
+    def set_state(self, state: object) -> None:
+        """Refuse: a supervisor's table says which actors really run, and must not be made up.
+
+        OTP lets one replace it. Here `change` gives a live supervisor new limits and specs.
+
+        Raises:
+            StateNotReplaceable: always.
+        """
+        raise StateNotReplaceable(
+            f"replace_state on the supervisor {self.context.path}, with a new state of type {type(state).__name__}:"
+            " its table says what really runs; use its calls, or `change` for new limits and specs"
+        )
+
+    def describe(self) -> object:
+        """What reports show: each child and its state, no arguments of theirs."""
+        return {child.id: child.state.value for child in self._machine.children.values()}
 
     def stop_report(self) -> StopReport:
         """What became of everything below, and this supervisor itself."""

@@ -10,7 +10,7 @@ from typing import Any, Final, final
 
 import pykka
 
-from treewarden.actors import ActorPath, ActorRef, ChildType, Reply, child_path, describe_exit
+from treewarden.actors import ActorDead, ActorPath, ActorRef, ChildType, Reply, child_path, describe_exit
 from treewarden.actors.processes import ManagedProcess, ProcessStatus
 from treewarden.supervision_trees._children import Child, ChildState
 from treewarden.supervision_trees._inspect import ActorView
@@ -26,7 +26,8 @@ def describe_supervisor(ref: ActorRef[Any], *, timeout: float) -> Description:
     """The table of the supervisor `ref`.
 
     Raises:
-        pykka.Timeout: if it did not answer within `timeout` seconds (an ended one never does).
+        pykka.Timeout: if it did not answer within `timeout` seconds.
+        ActorDead: if it has ended.
     """
     description: Description = _ask(ref).get(timeout=timeout)
     return description
@@ -42,8 +43,11 @@ def _ask(ref: ActorRef[Any]) -> Reply[Description]:
 class TreeViewer:
     """Takes one view of a tree. For one use, on one thread."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
+    def __init__(
+        self, monotonic: Callable[[], float], *, ask: Callable[[ActorRef[Any]], Reply[Description]] | None = None
+    ) -> None:
+        """`ask` requests a supervisor's table; without it, by a message in its system lane."""
+        self._monotonic, self._ask = monotonic, _ask if ask is None else ask
         self._deadline = monotonic() + DEADLINE
 
     def view(self, parent: ActorPath, row: ChildRow) -> ActorView:
@@ -53,7 +57,7 @@ class TreeViewer:
     def _request(self, row: ChildRow) -> Reply[Description] | None:
         if row.ref is None or row.child.spec.actor_class.child_type is not ChildType.SUPERVISOR:
             return None
-        return _ask(row.ref)
+        return self._ask(row.ref)
 
     def _view(self, parent: ActorPath, row: ChildRow, asked: Reply[Description] | None) -> ActorView:
         path = child_path(parent, row.child.id)
@@ -61,13 +65,16 @@ class TreeViewer:
             return _leaf(path, row.child, row.ref, self._monotonic())
         try:
             found = asked.get(timeout=max(self._deadline - self._monotonic(), 0.0))
-        except pykka.Timeout:
+        except (pykka.Timeout, ActorDead):
             return replace(_any(path, row.child, self._monotonic()), state="silent")
         # All supervisors of a level are asked before any is waited for, so a silent one costs once.
         requests = [(below, self._request(below)) for below in found.rows]
         children = tuple(self._view(path, below, request) for below, request in requests)
         return replace(
-            _any(path, row.child, found.now), intensity=_intensity(found.window, found.window_time), children=children
+            _any(path, row.child, found.now),
+            intensity=_intensity(found.window, found.window_time),
+            children=children,
+            strategy=found.settings.strategy.value,
         )
 
 

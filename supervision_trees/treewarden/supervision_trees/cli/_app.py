@@ -11,6 +11,7 @@ from treewarden.supervision_trees.cli._changes import restart, start, stop
 from treewarden.supervision_trees.cli._definitions import check, init, schema
 from treewarden.supervision_trees.cli._down import down
 from treewarden.supervision_trees.cli._output import Failed, notice
+from treewarden.supervision_trees.cli._plans import apply, plan
 from treewarden.supervision_trees.cli._streams import events, logs
 from treewarden.supervision_trees.cli._up import up
 from treewarden.supervision_trees.cli._views import ps, show, tree
@@ -81,7 +82,7 @@ def _make_app() -> typer.Typer:
         name=_PROGRAM, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
     )
     app.callback()(_options)
-    for command in (init, check, schema, up, down, ps, tree, show, logs, events, start, stop, restart):
+    for command in (init, check, schema, plan, apply, up, down, ps, tree, show, logs, events, start, stop, restart):
         app.command()(command)
     return app
 

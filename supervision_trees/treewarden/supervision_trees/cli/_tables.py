@@ -1,13 +1,13 @@
 """Views as rows of text. Pure."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from treewarden.supervision_trees._drawing import describe_duration, describe_state, one_line
-from treewarden.supervision_trees._inspect import ActorView, TreeView
+from treewarden.supervision_trees._inspect import ActorView, CrashView, TreeView
 
-__all__ = ["PS_HEADER", "actor_facts", "closest_paths", "find_actor", "ps_rows", "workers"]
+__all__ = ["PS_HEADER", "actor_facts", "closest_paths", "crash_facts", "find_actor", "ps_rows", "workers"]
 
 PS_HEADER: Final = ("PATH", "KIND", "STATE", "PID", "RESTARTS", "UPTIME", "LAST EXIT")
 _NOTHING: Final = "-"
@@ -48,10 +48,24 @@ def actor_facts(actor: ActorView) -> list[tuple[str, str]]:
         "command": " ".join(actor.command) or None,
         "log": actor.log,
         "health": actor.health,
+        "strategy": actor.strategy,
         "intensity": actor.intensity,
         "children": ", ".join(child.path for child in actor.children) or None,
     }
     return [(name, value) for name, value in facts.items() if value is not None]
+
+
+def crash_facts(crashes: Sequence[CrashView]) -> list[tuple[str, str]]:
+    """The crashes of one actor, the last one first."""
+    return [
+        (
+            "crash",
+            f"{describe_duration(crash.ago)} ago, generation {crash.generation}: {one_line(crash.reason)}"
+            + ("" if crash.last_message is None else f"; last message: {one_line(crash.last_message)}")
+            + (f"; {crash.mailbox} messages waited" if crash.mailbox else ""),
+        )
+        for crash in reversed(crashes)
+    ]
 
 
 def find_actor(view: TreeView, path: str) -> ActorView | None:

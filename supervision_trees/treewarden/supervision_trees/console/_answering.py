@@ -11,8 +11,12 @@ from typing import Final, Protocol, assert_never, cast, final
 
 from treewarden.actors import TreewardenError
 from treewarden.supervision_trees._control import (
+    ApplyTree,
     Command,
+    DiscardState,
     Inspect,
+    PlanTree,
+    ReadCrashes,
     ReadEvents,
     ReadLog,
     RestartActor,
@@ -54,7 +58,7 @@ class LaneName(Enum):
 
     READ = "read"  # answered at once
     WAIT = "wait"  # waits for events by its nature
-    CHANGE = "change"  # may take as long as a stop takes
+    CHANGE = "change"  # may take as long as a stop takes, or imports modules
 
 
 @final
@@ -82,11 +86,11 @@ def plan(body: bytes) -> Planned | Failure:
 def _lane_of(command: Command) -> LaneName:
     """Where `command` is carried out."""
     match command:
-        case Inspect() | ReadLog():
+        case Inspect() | ReadCrashes() | ReadLog():
             return LaneName.READ
         case ReadEvents(wait=wait):
             return LaneName.WAIT if wait > 0 else LaneName.READ
-        case StartActor() | StopActor() | RestartActor() | StopTree():
+        case StartActor() | StopActor() | RestartActor() | DiscardState() | StopTree() | PlanTree() | ApplyTree():
             return LaneName.CHANGE
         case _:
             assert_never(command)

@@ -14,17 +14,24 @@ from typing import Final, Self, final, overload
 
 from treewarden.actors import Clock, SystemClock
 from treewarden.supervision_trees._control import (
+    ApplyReport,
+    ApplyTree,
     Command,
     CommandRefused,
+    CrashesRead,
+    DiscardState,
     EventsRead,
     Inspect,
     LogRead,
+    PlanTree,
+    ReadCrashes,
     ReadEvents,
     ReadLog,
     RestartActor,
     StartActor,
     StopActor,
     StopTree,
+    TreePlan,
 )
 from treewarden.supervision_trees._inspect import ActorView, TreeView
 from treewarden.supervision_trees.console._errors import (
@@ -86,11 +93,19 @@ class ConsoleClient:
     @overload
     def execute(self, command: Inspect, *, timeout: float) -> TreeView: ...
     @overload
-    def execute(self, command: StartActor | StopActor | RestartActor, *, timeout: float) -> ActorView: ...
+    def execute(
+        self, command: StartActor | StopActor | RestartActor | DiscardState, *, timeout: float
+    ) -> ActorView: ...
     @overload
     def execute(self, command: ReadEvents, *, timeout: float) -> EventsRead: ...
     @overload
+    def execute(self, command: ReadCrashes, *, timeout: float) -> CrashesRead: ...
+    @overload
     def execute(self, command: ReadLog, *, timeout: float) -> LogRead: ...
+    @overload
+    def execute(self, command: PlanTree, *, timeout: float) -> TreePlan: ...
+    @overload
+    def execute(self, command: ApplyTree, *, timeout: float) -> ApplyReport: ...
     @overload
     def execute(self, command: StopTree, *, timeout: float) -> None: ...
     def execute(self, command: Command, *, timeout: float) -> Result:
@@ -205,7 +220,11 @@ _RESULT_OF: Final[dict[type[Command], type[object]]] = {
     StartActor: ActorView,
     StopActor: ActorView,
     RestartActor: ActorView,
+    DiscardState: ActorView,
     ReadEvents: EventsRead,
+    ReadCrashes: CrashesRead,
     ReadLog: LogRead,
     StopTree: type(None),
+    PlanTree: TreePlan,
+    ApplyTree: ApplyReport,
 }

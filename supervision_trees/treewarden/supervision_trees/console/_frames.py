@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 MAX_FRAME: Final = 4 * 1024 * 1024  # bytes of body
-MAX_REQUEST: Final = 64 * 1024  # bytes of body; the longest command is a path of some hundred
+MAX_REQUEST: Final = 1024 * 1024  # bytes of body; the longest command carries a definition (LONGEST_DEFINITION)
 _HEADER: Final = struct.Struct(">I")
 HEADER_SIZE: Final = _HEADER.size
 

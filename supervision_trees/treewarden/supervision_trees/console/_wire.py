@@ -13,18 +13,26 @@ from enum import Enum
 from typing import Final, TypeAlias, assert_never, final
 
 from treewarden.supervision_trees._control import (
+    ApplyReport,
+    ApplyTree,
     Command,
+    CrashesRead,
+    DiscardState,
     EventsRead,
     Inspect,
     LogRead,
+    PlannedStep,
+    PlanTree,
+    ReadCrashes,
     ReadEvents,
     ReadLog,
     RestartActor,
     StartActor,
     StopActor,
     StopTree,
+    TreePlan,
 )
-from treewarden.supervision_trees._inspect import ActorView, TreeView
+from treewarden.supervision_trees._inspect import ActorView, CrashView, TreeView
 from treewarden.supervision_trees.console._fields import Fields, WireError
 
 __all__ = [
@@ -43,7 +51,7 @@ LONGEST_WAIT: Final = 30.0  # seconds that one `ReadEvents` may hold a thread of
 _MOST_EVENTS: Final = 100_000
 _MOST_LINES: Final = 100_000
 
-Result: TypeAlias = TreeView | ActorView | EventsRead | LogRead | None
+Result: TypeAlias = TreeView | ActorView | EventsRead | CrashesRead | LogRead | TreePlan | ApplyReport | None
 
 
 class ErrorKind(Enum):
@@ -82,10 +90,18 @@ def command_to_plain(command: Command) -> dict[str, object]:
             return {"command": "stop", "path": path}
         case RestartActor(path):
             return {"command": "restart", "path": path}
+        case DiscardState(path):
+            return {"command": "discard-state", "path": path}
         case ReadEvents(since, limit, wait):
             return {"command": "read-events", "since": since, "limit": limit, "wait": wait}
+        case ReadCrashes(path):
+            return {"command": "read-crashes", "path": path}
         case ReadLog(path, lines, offset):
             return {"command": "read-log", "path": path, "lines": lines, "offset": offset}
+        case PlanTree(text, source):
+            return {"command": "plan", "text": text, "source": source}
+        case ApplyTree(text, source, plan):
+            return {"command": "apply", "text": text, "source": source, "plan": plan}
         case _:
             assert_never(command)
 
@@ -114,8 +130,14 @@ def answer_to_plain(answer: Answer) -> dict[str, object]:
             return {"result": "actor", "value": answer.to_json()}
         case EventsRead(events, last, missed):
             return {"result": "events", "value": {"events": events, "last": last, "missed": missed}}
+        case CrashesRead(crashes):
+            return {"result": "crashes", "value": {"crashes": [crash.to_json() for crash in crashes]}}
         case LogRead(text, next_offset):
             return {"result": "log", "value": {"text": text, "next_offset": next_offset}}
+        case TreePlan():
+            return {"result": "plan", "value": answer.to_json()}
+        case ApplyReport():
+            return {"result": "applied", "value": answer.to_json()}
         case Failure(kind, message):
             return {"error": kind.value, "message": message}
         case _:
@@ -175,6 +197,16 @@ def _read_read_log(fields: Fields) -> ReadLog:
     )
 
 
+def _read_plan_tree(fields: Fields) -> PlanTree:
+    fields.only("command", "text", "source")
+    return PlanTree(fields.text("text"), fields.text("source"))
+
+
+def _read_apply_tree(fields: Fields) -> ApplyTree:
+    fields.only("command", "text", "source", "plan")
+    return ApplyTree(fields.text("text"), fields.text("source"), fields.text_or_none("plan"))
+
+
 def _read_none(value: object) -> None:
     if value is not None:
         raise WireError("none: found a value, expected nothing")
@@ -212,6 +244,7 @@ def _read_actor(value: object) -> ActorView:
         health=fields.text_or_none("health"),
         intensity=fields.text_or_none("intensity"),
         children=tuple(_read_actor(child) for child in fields.items("children")),
+        strategy=fields.text_or_none("strategy"),
     )
 
 
@@ -220,9 +253,60 @@ def _read_events(value: object) -> EventsRead:
     return EventsRead(fields.maps("events"), fields.integer("last"), fields.integer("missed"))
 
 
+def _read_crashes(value: object) -> CrashesRead:
+    return CrashesRead(tuple(_read_crash(crash) for crash in Fields("crashes", value).items("crashes")))
+
+
+def _read_crash(value: object) -> CrashView:
+    fields = Fields("crash", value)
+    return CrashView(
+        ago=fields.number("ago"),
+        generation=fields.integer("generation"),
+        reason=fields.text("reason"),
+        traceback=fields.text("traceback"),
+        last_message=fields.text_or_none("last_message"),
+        mailbox=fields.integer("mailbox"),
+        state=fields.text_or_none("state"),
+    )
+
+
 def _read_log(value: object) -> LogRead:
     fields = Fields("log", value)
     return LogRead(fields.text("text"), fields.integer("next_offset"))
+
+
+def _read_plan(value: object) -> TreePlan:
+    fields = Fields("plan", value)
+    return TreePlan(
+        root=fields.text("root"),
+        source=fields.text("source"),
+        steps=_read_steps(fields, "steps"),
+        left=_read_steps(fields, "left"),
+        digest=fields.text("digest"),
+    )
+
+
+def _read_applied(value: object) -> ApplyReport:
+    fields = Fields("applied", value)
+    failed = fields.value("failed")
+    return ApplyReport(
+        root=fields.text("root"),
+        source=fields.text("source"),
+        done=_read_steps(fields, "done"),
+        failed=None if failed is None else _read_step(failed),
+        error=fields.text_or_none("error"),
+        not_done=_read_steps(fields, "not_done"),
+        left=_read_steps(fields, "left"),
+    )
+
+
+def _read_steps(fields: Fields, name: str) -> tuple[PlannedStep, ...]:
+    return tuple(map(_read_step, fields.items(name)))
+
+
+def _read_step(value: object) -> PlannedStep:
+    fields = Fields("step", value)
+    return PlannedStep(fields.text("action"), fields.text("path"), fields.texts("why"))
 
 
 _COMMANDS: Final[Mapping[str, Callable[[Fields], Command]]] = {
@@ -231,8 +315,12 @@ _COMMANDS: Final[Mapping[str, Callable[[Fields], Command]]] = {
     "start": lambda fields: StartActor(_read_path(fields)),
     "stop": lambda fields: StopActor(_read_path(fields)),
     "restart": lambda fields: RestartActor(_read_path(fields)),
+    "discard-state": lambda fields: DiscardState(_read_path(fields)),
     "read-events": _read_read_events,
+    "read-crashes": lambda fields: ReadCrashes(_read_path(fields)),
     "read-log": _read_read_log,
+    "plan": _read_plan_tree,
+    "apply": _read_apply_tree,
 }
 
 _RESULTS: Final[Mapping[str, Callable[[object], Result]]] = {
@@ -240,5 +328,8 @@ _RESULTS: Final[Mapping[str, Callable[[object], Result]]] = {
     "tree": _read_tree,
     "actor": _read_actor,
     "events": _read_events,
+    "crashes": _read_crashes,
     "log": _read_log,
+    "plan": _read_plan,
+    "applied": _read_applied,
 }

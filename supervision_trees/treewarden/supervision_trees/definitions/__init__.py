@@ -10,6 +10,7 @@ from treewarden.supervision_trees.definitions._nodes import Node as Node
 from treewarden.supervision_trees.definitions._nodes import ProcessNode as ProcessNode
 from treewarden.supervision_trees.definitions._nodes import SupervisorNode as SupervisorNode
 from treewarden.supervision_trees.definitions._nodes import TreeDefinition as TreeDefinition
+from treewarden.supervision_trees.definitions._parse import definition_text as definition_text
 from treewarden.supervision_trees.definitions._parse import load_definition as load_definition
 from treewarden.supervision_trees.definitions._parse import parse_definition as parse_definition
 from treewarden.supervision_trees.definitions._process_template import ProcessTemplate as ProcessTemplate
@@ -27,6 +28,7 @@ __all__ = [
     "SupervisorNode",
     "TreeDefinition",
     "child_spec",
+    "definition_text",
     "load_definition",
     "parse_definition",
     "schema",

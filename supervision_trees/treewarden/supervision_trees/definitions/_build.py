@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import assert_never
 
 from treewarden.actors import ChildSpec, ManagedProcess
-from treewarden.supervision_trees._strategy import Strategy
 from treewarden.supervision_trees._supervisor import Supervisor
 from treewarden.supervision_trees.definitions._nodes import ActorNode, Node, ProcessNode, SupervisorNode, TreeDefinition
 
@@ -23,6 +22,7 @@ def _spec(node: Node) -> ChildSpec:
     return replace(
         _of_its_kind(node),
         restart=node.restart,
+        significant=node.significant,
         shutdown=node.shutdown,
         start_timeout=node.start_timeout,
         needs=node.needs,
@@ -38,7 +38,8 @@ def _of_its_kind(node: Node) -> ChildSpec:
                 id=node.id,
                 intensity=node.intensity,
                 children=tuple(_spec(child) for child in node.children),
-                strategy=Strategy(node.strategy),
+                strategy=node.strategy,
+                auto_shutdown=node.auto_shutdown,
             )
         case ProcessNode():
             return ChildSpec.of(ManagedProcess, node.plan, id=node.id, intensity=node.intensity)

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import cast
 
-from treewarden.actors import BrutalKill, ChildId, ShutdownTime
+from treewarden.actors import BrutalKill, ChildId, Restart, ShutdownTime
+from treewarden.supervision_trees._strategy import AutoShutdown, Strategy
 from treewarden.supervision_trees.definitions._durations import format_duration
 from treewarden.supervision_trees.definitions._groups import Group, groups, processes
 from treewarden.supervision_trees.definitions._mistakes import Finding, Location, place_of
@@ -19,6 +20,7 @@ from treewarden.supervision_trees.definitions._schema import (
     ActorFields,
     ProbeFields,
     ProcessFields,
+    SupervisorFields,
     TreeFields,
 )
 from treewarden.supervision_trees.definitions._templates import literal
@@ -35,6 +37,8 @@ def tree_findings(tree: TreeFields) -> Iterator[Finding]:
         yield from _unknown_needs(group)
         yield from _cycles(group, needs)
         yield from _too_little_time(group)
+        yield from _insignificant(group)
+        yield from _own_limits(group)
         for location, process in processes(group):
             yield from _process_findings(process, location)
         for location, child in group.children():
@@ -138,6 +142,38 @@ def _too_little_time(group: Group) -> Iterator[Finding]:
         f"{least}, since its children stop one after another ({times})",
         tuple((*location, "shutdown") for location, _ in group.children()),
     )
+
+
+def _insignificant(group: Group) -> Iterator[Finding]:
+    """Significant children that could not end their supervisor (OTP's bad_combination, supervision.md B 1.1)."""
+    switch = (*group.location, "auto_shutdown")
+    for location, child in group.children():
+        if not child.significant:
+            continue
+        place = (*location, "significant")
+        if child.restart is Restart.PERMANENT:
+            expected = "false, or restart: transient or temporary; a permanent child never ends for good"
+            yield Finding(place, "true beside restart: permanent", expected, ((*location, "restart"),))
+        if group.owner.auto_shutdown is AutoShutdown.NEVER:
+            values = alternatives(value.value for value in AutoShutdown if value is not AutoShutdown.NEVER)
+            expected = f"false, or one of {values} as auto_shutdown of {group.path}"
+            yield Finding(place, f"true, but auto_shutdown of {group.path} is never", expected, (switch,))
+
+
+def _own_limits(group: Group) -> Iterator[Finding]:
+    """Limits of single children where a failure concerns several of them (supervision.md A.5)."""
+    strategy = group.owner.strategy
+    if strategy is Strategy.ONE_FOR_ONE:
+        return
+    for location, child in group.children():
+        # On a supervisor it is the limit that it keeps for its own children.
+        if not isinstance(child, SupervisorFields) and child.intensity is not None:
+            yield Finding(
+                (*location, "intensity"),
+                f"a limit of its own, but the strategy of {group.path} is {strategy.value}",
+                f"none, or one_for_one as strategy of {group.path}",
+                ((*group.location, "strategy"),),
+            )
 
 
 def _seconds(shutdown: ShutdownTime) -> float:

@@ -31,6 +31,7 @@ def import_actor(class_path: str) -> type[Actor]:
     """
     module_name, _, name = class_path.partition(":")
     quoted = clipped(class_path)
+    importlib.invalidate_caches()  # a runtime that has been up for days meets modules written a moment ago
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # boundary: a user's module may raise anything

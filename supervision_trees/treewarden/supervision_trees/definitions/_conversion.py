@@ -53,12 +53,14 @@ def root_node(tree: TreeFields, folder: Path) -> SupervisorNode:
     return SupervisorNode(
         id=tree.name,
         restart=Restart.PERMANENT,
+        significant=False,
         shutdown=INFINITY,
         start_timeout=INFINITY,
         needs=(),
         backoff=None,
         strategy=tree.strategy,
         intensity=_intensity(tree.intensity),
+        auto_shutdown=tree.auto_shutdown,
         children=_children((), scopes, needs, folder),
     )
 
@@ -75,6 +77,7 @@ def _node(child: Child, location: Location, scopes: _Scopes, needs: Needs, folde
             return ProcessNode(
                 id=child.id,
                 restart=child.restart,
+                significant=child.significant,
                 shutdown=child.shutdown,
                 start_timeout=child.start_timeout,
                 needs=wanted,
@@ -86,6 +89,7 @@ def _node(child: Child, location: Location, scopes: _Scopes, needs: Needs, folde
             return ActorNode(
                 id=child.id,
                 restart=child.restart,
+                significant=child.significant,
                 shutdown=child.shutdown,
                 start_timeout=child.start_timeout,
                 needs=wanted,
@@ -99,12 +103,14 @@ def _node(child: Child, location: Location, scopes: _Scopes, needs: Needs, folde
             return SupervisorNode(
                 id=child.id,
                 restart=child.restart,
+                significant=child.significant,
                 shutdown=child.shutdown,
                 start_timeout=child.start_timeout,
                 needs=wanted,
                 backoff=_backoff(child.backoff),
                 strategy=child.strategy,
                 intensity=_intensity(child.intensity),
+                auto_shutdown=child.auto_shutdown,
                 children=_children(location, scopes, needs, folder),
             )
         case _:

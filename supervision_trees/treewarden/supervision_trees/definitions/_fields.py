@@ -5,19 +5,23 @@ explicit null is refused everywhere: a field that is not wanted is left out.
 """
 
 import re
-from typing import Annotated, Final, cast
+from collections.abc import Callable
+from enum import Enum
+from typing import Annotated, Final, TypeVar, cast
 
 from pydantic import Field, PlainValidator, ValidationError, ValidatorFunctionWrapHandler, WithJsonSchema, WrapValidator
 from pydantic_core import PydanticCustomError
 
 from treewarden.actors import BRUTAL_KILL, CHILD_ID_RULE, INFINITY, ChildId, FromEnv, Restart, ShutdownTime, is_child_id
 from treewarden.actors.processes import EnvValue
+from treewarden.supervision_trees._strategy import AutoShutdown, Strategy
 from treewarden.supervision_trees.definitions._document import WrittenFloat, WrittenInt
 from treewarden.supervision_trees.definitions._durations import DURATION_PATTERN, DURATION_RULE, parse_duration
 from treewarden.supervision_trees.definitions._wording import described
 
 __all__ = [
     "RULE_BROKEN",
+    "AutoShutdownType",
     "ClassPath",
     "Duration",
     "EnvEntry",
@@ -34,6 +38,7 @@ __all__ = [
     "RestartType",
     "Shutdown",
     "StartTimeout",
+    "StrategyType",
     "Text",
     "Version",
     "broken",
@@ -109,11 +114,23 @@ def _class_path(value: object) -> str:
     return value
 
 
-def _restart(value: object) -> Restart:
-    for restart in Restart:
-        if value == restart.value:
-            return restart
-    raise broken("one of " + ", ".join(restart.value for restart in Restart))
+_Named = TypeVar("_Named", bound=Enum)
+
+
+def _one_of(members: type[_Named]) -> Callable[[object], _Named]:
+    """What reads a member of an enum by its value."""
+
+    def read(value: object) -> _Named:
+        for member in members:
+            if value == member.value:
+                return member
+        raise broken("one of " + ", ".join(_values(members)))
+
+    return read
+
+
+def _values(members: type[Enum]) -> list[str]:
+    return [str(member.value) for member in members]
 
 
 def _seconds(value: object, *, expected: str) -> float:
@@ -193,7 +210,9 @@ Version = Annotated[int, PlainValidator(_version), _schema(const=1)]
 Text = Annotated[str, PlainValidator(_text), _schema(type="string")]
 Id = Annotated[ChildId, PlainValidator(_id), _schema(type="string", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 ClassPath = Annotated[str, PlainValidator(_class_path), _schema(type="string", pattern=_CLASS_PATTERN)]
-RestartType = Annotated[Restart, PlainValidator(_restart), _schema(enum=[restart.value for restart in Restart])]
+RestartType = Annotated[Restart, PlainValidator(_one_of(Restart)), _schema(enum=_values(Restart))]
+StrategyType = Annotated[Strategy, PlainValidator(_one_of(Strategy)), _schema(enum=_values(Strategy))]
+AutoShutdownType = Annotated[AutoShutdown, PlainValidator(_one_of(AutoShutdown)), _schema(enum=_values(AutoShutdown))]
 Duration = Annotated[float, PlainValidator(_duration), _DURATION_SCHEMA]
 PositiveDuration = Annotated[float, PlainValidator(_positive), _DURATION_SCHEMA]
 Shutdown = Annotated[

@@ -7,9 +7,10 @@ again. Values are equal if they were read from equal text, and safe from any thr
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, final
+from typing import TYPE_CHECKING, TypeAlias, final
 
 from treewarden.actors import ActorPath, Backoff, ChildId, Intensity, ProcessSpec, Restart, ShutdownTime, child_path
+from treewarden.supervision_trees._strategy import AutoShutdown, Strategy
 from treewarden.supervision_trees.definitions._frozen import Argument
 from treewarden.supervision_trees.definitions._process_template import ProcessTemplate
 
@@ -25,6 +26,7 @@ class _Child:
 
     id: ChildId
     restart: Restart
+    significant: bool
     shutdown: ShutdownTime
     start_timeout: float
     needs: tuple[ChildId, ...]
@@ -57,8 +59,9 @@ class ActorNode(_Child):
 class SupervisorNode(_Child):
     """A supervisor; `intensity` is the limit it keeps for its children."""
 
-    strategy: Literal["one_for_one"]
+    strategy: Strategy
     intensity: Intensity
+    auto_shutdown: AutoShutdown
     children: "tuple[Node, ...]"
 
 

@@ -30,7 +30,7 @@ from treewarden.supervision_trees.definitions._toml import read_toml
 from treewarden.supervision_trees.definitions._validation import validate
 from treewarden.supervision_trees.definitions._yaml import read_yaml
 
-__all__ = ["load_definition", "parse_definition"]
+__all__ = ["definition_text", "load_definition", "parse_definition"]
 
 _NAMELESS: Final = "<text>"
 
@@ -45,26 +45,36 @@ def load_definition(path: str | Path) -> TreeDefinition:
         DefinitionErrors: with every complaint, if the file cannot be run as it is.
     """
     source = Path(path)
+    return parse_definition(definition_text(source), source=source)
+
+
+def definition_text(path: str | Path) -> str:
+    """The text of a definition file, not read any further; its suffix is one that tells a notation.
+
+    Raises:
+        DefinitionErrors: with one complaint, if there is no such text.
+    """
+    source = Path(path)
     try:
-        notation = format_of(source)
-        text = read_text(source)
+        format_of(source)
+        return read_text(source)
     except Unreadable as error:
         raise DefinitionErrors([_whole_file(error, str(source))]) from error
-    return parse_definition(text, source=source, format=notation)
 
 
-def parse_definition(text: str, *, source: Path | None, format: Format) -> TreeDefinition:  # noqa: A002 - what it is called everywhere
+def parse_definition(text: str, *, source: Path | None, format: Format | None = None) -> TreeDefinition:  # noqa: A002 - what it is called everywhere
     """Read a definition from text that the caller has; otherwise as `load_definition`.
 
-    `source` is not opened: it names the text in complaints and in the result, and relative working
-    directories begin at its folder (without it, at the current one).
+    `source` is not opened: it names the text in complaints and in the result, its suffix tells the
+    notation where `format` does not, and relative working directories begin at its folder (without
+    it, at the current one).
 
     Raises:
         DefinitionErrors: with every complaint.
     """
     name = _NAMELESS if source is None else str(source)
     try:
-        document = _read(text, format)
+        document = _read(text, format_of(source or Path()) if format is None else format)
     except Unreadable as error:
         raise DefinitionErrors([_whole_file(error, name)]) from error
     if document.data is None:
@@ -74,7 +84,7 @@ def parse_definition(text: str, *, source: Path | None, format: Format) -> TreeD
     tree = validated.tree
     if tree is None:
         raise DefinitionErrors(_complaints(doubtful, document, name))
-    folder = Path.cwd() if source is None else source.absolute().parent
+    folder = Path.cwd() if source is None else _folder_of(source)
     doubts = Doubts(finding.location for finding in doubtful)
     checked = (*tree_findings(tree), *surroundings_findings(tree, environment=os.environ, folder=folder))
     findings = [*doubtful, *(finding for finding in checked if not doubts.concern(finding))]
@@ -82,6 +92,16 @@ def parse_definition(text: str, *, source: Path | None, format: Format) -> TreeD
         raise DefinitionErrors(_complaints(findings, document, name))
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return TreeDefinition(tree.name, source, digest, root_node(tree, folder))
+
+
+def _folder_of(source: Path) -> Path:
+    """The folder of `source` in one spelling, so that `../dev/tree.yaml` and `tree.yaml` give equal definitions."""
+    folder = source.absolute().parent
+    plain = Path(os.path.normpath(folder))
+    try:
+        return plain if plain.samefile(folder) else folder  # `..` behind a symbolic link leads elsewhere
+    except OSError:
+        return folder
 
 
 def _read(text: str, notation: Format) -> Document:

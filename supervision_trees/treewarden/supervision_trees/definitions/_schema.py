@@ -27,6 +27,7 @@ from treewarden.actors import CHILD_ID_RULE, ChildId
 from treewarden.actors.processes import EnvValue
 from treewarden.supervision_trees.definitions._durations import DURATION_RULE
 from treewarden.supervision_trees.definitions._fields import (
+    AutoShutdownType,
     ClassPath,
     Duration,
     EnvEntry,
@@ -43,6 +44,7 @@ from treewarden.supervision_trees.definitions._fields import (
     RestartType,
     Shutdown,
     StartTimeout,
+    StrategyType,
     Text,
     Version,
     broken,
@@ -143,7 +145,6 @@ class LiveFields(ProbeFields):
 
 _Intensity: TypeAlias = Annotated[IntensityFields | None, rule("a mapping such as {restarts: 3, within: 5s}")]
 _GroupIntensity: TypeAlias = Annotated[IntensityFields, rule("a mapping such as {restarts: 3, within: 5s}")]
-_Strategy: TypeAlias = Annotated[Literal["one_for_one"], rule("one_for_one, the only strategy this version has")]
 
 
 class ChildFields(_Fields):
@@ -152,6 +153,9 @@ class ChildFields(_Fields):
     id: Id = Field(description="The child's name among its siblings.")
     restart: RestartType = Field(
         default="permanent", validate_default=True, description="When a child that ended by itself is started again."
+    )
+    significant: Annotated[bool, rule("true or false")] = Field(
+        default=False, description="Whether its end may end its supervisor, as auto_shutdown there says."
     )
     needs: Annotated[list[Id], rule("a list of sibling ids")] = Field(
         default_factory=list[ChildId], description="Siblings that must be ready before this child starts."
@@ -212,9 +216,14 @@ class SupervisorFields(ChildFields):
     """A supervisor and its children."""
 
     kind: Annotated[Literal["supervisor"], rule(_KIND_RULE)]
-    strategy: _Strategy = Field(default="one_for_one", description="Which children a failure concerns.")
+    strategy: StrategyType = Field(
+        default="one_for_one", validate_default=True, description="Which children a failure concerns."
+    )
     intensity: _GroupIntensity = Field(
         default_factory=_usual_intensity, description="The limit of restarts it keeps for its children."
+    )
+    auto_shutdown: AutoShutdownType = Field(
+        default="never", validate_default=True, description="Whether the end of significant children ends it."
     )
     shutdown: Shutdown = Field(
         default="infinity",
@@ -281,9 +290,14 @@ class TreeFields(_Fields):
 
     version: Version = Field(description="The version of this format.")
     name: Id = Field(description="The tree's name; the root's path is /NAME.")
-    strategy: _Strategy = Field(default="one_for_one", description="Which children a failure concerns.")
+    strategy: StrategyType = Field(
+        default="one_for_one", validate_default=True, description="Which children a failure concerns."
+    )
     intensity: _GroupIntensity = Field(
         default_factory=_usual_intensity, description="The limit of restarts the root keeps for its children."
+    )
+    auto_shutdown: AutoShutdownType = Field(
+        default="never", validate_default=True, description="Whether the end of significant children ends the tree."
     )
     children: _Children = Field(
         default_factory=list[Child], description="The root's children, in the order of their start."

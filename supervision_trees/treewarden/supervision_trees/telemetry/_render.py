@@ -5,6 +5,9 @@ from dataclasses import dataclass, fields
 from typing import assert_never, final
 
 from treewarden.actors import (
+    ActorTraced,
+    ApplyFailed,
+    ApplyStep,
     ChildAbandoned,
     ChildDeclined,
     ChildExited,
@@ -34,9 +37,11 @@ from treewarden.actors import (
     RuntimeStopped,
     RuntimeStopping,
     Shutdown,
+    SnapshotFellBack,
     SnapshotQuarantined,
     StrayEnded,
     SupervisorGaveUp,
+    TreeApplied,
     Unresponsive,
     describe_exit,
 )
@@ -119,6 +124,8 @@ def _say(event: Event) -> tuple[Level, str]:
             return "warning", f"nobody at {path} took a {message}"
         case MessageFenced(path, generation, message):
             return "warning", f"{message} of {path} generation {generation}, given up on before, was refused"
+        case ActorTraced(path, generation, what, message):
+            return "info", f"{path} generation {generation}: {what} {message}"
         case ProcessSpawned(path, incarnation, pid):
             return "info", f"{path} runs as pid {pid} (incarnation {incarnation})"
         case ProcessAdopted(path, incarnation, pid):
@@ -136,5 +143,13 @@ def _say(event: Event) -> tuple[Level, str]:
             return "warning", f"ended stray pid {pid}, left by {path} incarnation {incarnation}"
         case SnapshotQuarantined(path, why):
             return "error", f"the stored record of {path} is corrupt and was set aside: {why}"
+        case SnapshotFellBack(path, sequence, _):
+            return "error", f"{path} goes on from its older snapshot {sequence}: the newest could not be used"
+        case ApplyStep(path, action, why, number, of):
+            return "info", f"apply, step {number} of {of}: {action} {path}{f' ({why})' if why else ''}"
+        case ApplyFailed(path, action, why, number, of):
+            return "error", f"apply ended at step {number} of {of}, {action} {path}: {' '.join(why.split())}"
+        case TreeApplied(root, source, steps):
+            return "info", f"{root} is what {source} says, after {steps} step{'' if steps == 1 else 's'}"
         case _:
             assert_never(event)

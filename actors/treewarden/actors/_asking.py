@@ -1,0 +1,119 @@
+"""Which actor waits on which: a cycle of asks is refused by name instead of hanging.
+
+An actor that waits inside its own code handles nothing meanwhile. So when A waits on B and B is about
+to wait on A, neither is ever answered (gen_server calls the shortest such cycle `calling_self`).
+Every wait of an actor is entered here before it begins, and the one that would close a cycle is
+refused at once, with a deadline or without.
+
+Only certain cycles are refused. The chain is followed from an actor only while it is itself in such
+a wait, and not past an answer that is there already, an actor that has ended, or a reply that was
+taken to be answered later (`context.take_reply`): that one may be set by anybody, so whoever waits
+for it is not held up for sure.
+
+Not seen: waits that are not on a reply (locks, events, queues), those of threads that an actor
+started itself, an `await` in an event loop of its own, and cycles through another runtime.
+"""
+
+import contextlib
+import threading
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, final
+
+from treewarden.actors._errors import AskCycle
+from treewarden.actors._ids import ActorPath
+
+if TYPE_CHECKING:
+    from treewarden.actors._incarnation import Incarnation
+    from treewarden.actors._reply import Reply
+
+__all__ = ["AskInFlight", "Asks"]
+
+_NOBODY: Final = contextlib.nullcontext()
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class AskInFlight:
+    """The actor at `asker` waits on the actor at `asked`."""
+
+    asker: ActorPath
+    asked: ActorPath
+
+
+@final
+class Asks:
+    """The waits of one runtime's actors. Safe from any thread."""
+
+    def __init__(self) -> None:
+        # Held over the look along the chain and the entry that follows it: of two waits that close a
+        # cycle at the same moment the second sees the first. Never held while calling out.
+        self._entering = threading.Lock()
+        self._waits: dict[Incarnation, _Wait] = {}  # by asker
+
+    def waiting(
+        self, asker: "Incarnation | None", asked: "Incarnation", reply: "Reply[Any]"
+    ) -> AbstractContextManager[None]:
+        """While it is entered, `asker` waits on `asked` for `reply`; nobody's wait (None) is not noted.
+
+        Entering raises `AskCycle` if that would close a cycle.
+        """
+        return _NOBODY if asker is None else _Wait(self, asker, asked, reply)
+
+    def in_flight(self) -> tuple[AskInFlight, ...]:
+        """Who waits on whom now."""
+        # One C call under the GIL, so no other thread can change the mapping meanwhile.
+        waits = tuple(self._waits.values())
+        return tuple(AskInFlight(wait.asker.path, wait.asked.path) for wait in waits)
+
+    def enter(self, wait: "_Wait") -> None:
+        """Note `wait`, or refuse it."""
+        with self._entering:
+            cycle = self._cycle(wait)
+            if cycle is None:
+                self._waits[wait.asker] = wait
+        if cycle is not None:
+            raise AskCycle(cycle)
+
+    def leave(self, wait: "_Wait") -> None:
+        """Forget `wait`."""
+        # Without the lock: a look that meets it a last time sees that the answer is there, or a wait
+        # that has just come to its deadline and was a part of the cycle until now.
+        self._waits.pop(wait.asker, None)
+
+    def _cycle(self, wait: "_Wait") -> tuple[ActorPath, ...] | None:
+        paths, link = [wait.asker.path], wait
+        for _ in range(len(self._waits) + 1):  # no way through the waits is longer, whatever they look like
+            if not link.is_certain():
+                return None
+            paths.append(link.asked.path)
+            if link.asked is wait.asker:
+                return tuple(paths)
+            following = self._waits.get(link.asked)
+            if following is None:
+                return None
+            link = following
+        return None
+
+
+@final
+class _Wait:
+    """One actor's wait on another, while it lasts."""
+
+    __slots__ = ("_asks", "asked", "asker", "reply")
+
+    def __init__(self, asks: Asks, asker: "Incarnation", asked: "Incarnation", reply: "Reply[Any]") -> None:
+        self._asks, self.asker, self.asked, self.reply = asks, asker, asked, reply
+
+    def __enter__(self) -> None:
+        self._asks.enter(self)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._asks.leave(self)
+
+    def is_certain(self) -> bool:
+        """Whether only a later turn of the one who was asked can end this wait (but for its deadline)."""
+        return not (self.reply.is_set() or self.asked.has_ended() or self.asked.has_taken(self.reply))
