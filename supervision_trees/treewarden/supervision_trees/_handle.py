@@ -80,8 +80,7 @@ class SupervisorHandle:
         Raises:
             NotFound: there is no such child.
         """
-        supervisor, name, generation = self._locate(child)
-        supervisor.ask(TerminateChild(name, generation), timeout=timeout)
+        self._call(TerminateChild(*self._locate(child)), timeout)
 
     def restart_child(self, child: "str | ActorRef[Any]", *, timeout: float | None = None) -> ActorRef[Any] | None:
         """Start `child`, which is stopped or failed; its ref, or None if it declined.
@@ -90,8 +89,7 @@ class SupervisorHandle:
             NotFound, StillRunning, StillRestarting: it is not there, or not at rest.
             StartFailed: it did not start and stays stopped.
         """
-        supervisor, name, generation = self._locate(child)
-        return cast("ActorRef[Any] | None", supervisor.ask(RestartChild(name, generation), timeout=timeout))
+        return self._call(RestartChild(*self._locate(child)), timeout)
 
     def delete_child(self, child: "str | ActorRef[Any]", *, timeout: float | None = None) -> None:
         """Forget `child`, which is stopped or failed.
@@ -100,8 +98,7 @@ class SupervisorHandle:
             NotFound, StillRunning, StillRestarting: it is not there, or not at rest.
             NotApplicable: this kind of supervisor keeps nothing to delete.
         """
-        supervisor, name, generation = self._locate(child)
-        supervisor.ask(DeleteChild(name, generation), timeout=timeout)
+        self._call(DeleteChild(*self._locate(child)), timeout)
 
     def change(
         self,
@@ -150,8 +147,7 @@ class SupervisorHandle:
         Raises:
             NotFound: there is no such child.
         """
-        supervisor, wanted, generation = self._locate(child)
-        children = tuple(row.child for row in describe_supervisor(supervisor, timeout=timeout).rows)
+        (wanted, generation), children = self._locate(child), self.which_children(timeout=timeout)
         for each in children:
             if each.id == wanted and each.is_addressed_by(generation):
                 return each.spec
@@ -160,17 +156,16 @@ class SupervisorHandle:
     def _describe(self, timeout: float) -> Description:
         return describe_supervisor(self._address.require(), timeout=timeout)
 
-    def _locate(self, child: "str | ActorRef[Any]") -> tuple[ActorRef[Any], ChildId, Generation | None]:
-        """The supervisor's incarnation, and what names `child` there; a ref's generation goes with it."""
-        supervisor = self._address.require()
+    def _locate(self, child: "str | ActorRef[Any]") -> tuple[ChildId, Generation | None]:
+        """What names `child` in a call: its id, and of a ref the generation, for the supervisor to compare."""
         if isinstance(child, str):
-            return supervisor, ChildId(child), None
+            return ChildId(child), None
         parent, _, name = child.path.rpartition("/")
-        # Generations begin anew with each incarnation of the supervisor, spawn numbers never.
-        if parent != self.path or child.spawn_number < supervisor.spawn_number:
-            known = describe_supervisor(supervisor, timeout=STATE_DEADLINE).rows
-            raise NotFound(child.path, tuple(row.child.id for row in known), child.generation)
-        return supervisor, ChildId(name), child.generation
+        # Generations begin anew with each incarnation of the supervisor, spawn numbers never. (One that is
+        # restarted between this look and the call is not seen here.)
+        if parent != self.path or child.spawn_number < self._address.require().spawn_number:
+            raise NotFound(child.path, tuple(each.id for each in self.which_children()), child.generation)
+        return ChildId(name), child.generation
 
     def _call(self, call: object, timeout: float | None) -> ActorRef[Any] | None:
         return cast("ActorRef[Any] | None", self._address.ask(call, timeout=timeout))
