@@ -63,6 +63,22 @@ def test_the_counter_says_what_its_comments_promise(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == ["3 + 4 = 7", "it ended: Crashed", "fresh, + 4 = 7"]
 
 
+def test_the_task_pool_says_what_its_page_promises(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "task_pool.py")], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+
+    assert done.stdout.splitlines() == [
+        "an agent: /dev/agents/agent-1 heard 'hello'",
+        "an agent: /dev/agents/agent-2 heard 'hello'",
+        "refused: /dev/agents has 2 children and may have no more (max_children); stop one first",
+        "'be' was seen 2 times by one of 4",
+        "root of 9: 3",
+        "root of -1: no root of -1",
+        "root of 16: 4",
+    ]
+
+
 def test_the_durable_counter_says_what_its_comments_promise(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "durable_counter.py")], capture_output=True, text=True, check=True, cwd=tmp_path

@@ -39,11 +39,12 @@ SUPERVISION_TREES = frozenset(
     """
     ActorView AlreadyPresent AlreadyStarted AnotherTree ApplyReport ApplyTree AutoShutdown Child ChildCounts
     ChildState Command CommandRefused Complaint CrashesRead CrashRecord CrashView DefinitionErrors DiscardState
-    EventsRead Inspect InvalidSupervisor load_definition LogRead NotApplicable NotFound parse_definition
-    PlannedStep PlanTree ReadCrashes ReadEvents ReadLog RecordedEvent RestartActor Runtime RuntimeEnd StartActor
-    StartFailed StateCorrupt StillRestarting StillRunning StopActor StopReport StopTree Strategy
-    SupervisionError Supervisor SupervisorHandle SupervisorSettings SweepReport TooManyChildren TreeDefinition
-    TreePlan TreeView
+    DynamicSupervisor EventsRead Inspect InvalidSupervisor load_definition LogRead NoPartitions NotApplicable NotFound
+    parse_definition PartitionHandle PartitionStatus PartitionSupervisor PlannedStep PlanTree ReadCrashes ReadEvents
+    ReadLog RecordedEvent RestartActor Runtime RuntimeEnd StartActor StartFailed StateCorrupt StillRestarting
+    StillRunning StopActor StopReport StopTree Strategy SupervisionError Supervisor SupervisorHandle
+    SupervisorSettings SweepReport Task TaskExit TaskFailed TaskHandle TaskResult TaskReturned TaskSupervisor
+    TooManyChildren TreeDefinition TreePlan TreeView
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
 )
 

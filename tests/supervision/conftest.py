@@ -482,8 +482,12 @@ class World:
         self.notices: list[ChildNotice] = []
         self.refs: list[ActorRef[Any]] = []
 
-    def spawn(self, *children: ChildSpec, kind: type[Supervisor] = Supervisor, **options: Any) -> ActorRef[Any]:
-        spec = ChildSpec.of(kind, children=children, id="top", **options)
+    def spawn(
+        self, *children: ChildSpec, kind: type[Supervisor] = Supervisor, args: tuple[Any, ...] = (), **options: Any
+    ) -> ActorRef[Any]:
+        if children:
+            options["children"] = children
+        spec = ChildSpec.of(kind, *args, id="top", **options)
         top = spawn(self.system, spec, path=ROOT, parent=None, generation=Generation(1), notify=self.notices.append)
         self.refs.append(top)
         return top

@@ -133,6 +133,8 @@ class ChildSpec:
     intensity: Intensity | None = None
     significant: bool = False
     """Whether its end may end its supervisor (OTP's flag; see `AutoShutdown`)."""
+    id_is_given: bool = field(default=True, compare=False)
+    """False: `id` is only the class's name, and a dynamic supervisor adds a number to it."""
 
     def __post_init__(self) -> None:
         if not is_child_id(self.id):
@@ -164,7 +166,7 @@ class ChildSpec:
     ) -> "ChildSpec":
         """Describe a child made by `actor_class(*args, **kwargs)`.
 
-        Without `id` the class name is used. Without `shutdown` and `start_timeout` a worker gets
+        Without `id` the class name is used (under a `DynamicSupervisor`: that and a number). Without `shutdown` and `start_timeout` a worker gets
         5 s and 30 s, a supervisor no limit, since it bounds its children one by one. For a
         supervisor, `intensity` is the limit it keeps for its children.
         """
@@ -186,4 +188,5 @@ class ChildSpec:
             backoff=backoff,
             intensity=intensity,
             significant=significant,
+            id_is_given=id is not None,
         )

@@ -47,6 +47,11 @@ class ActorRef(pykka.ActorRef[A]):
         return self._incarnation.generation
 
     @property
+    def spawn_number(self) -> int:
+        """Its place among all incarnations that this process spawned: a child's is above its supervisor's."""
+        return int(self.actor_urn.rpartition(".")[2])
+
+    @property
     def status(self) -> object:
         """What the actor last made known of itself (`context.publish`); None if nothing."""
         return self._incarnation.published
@@ -166,6 +171,10 @@ class Address:
     def resolve(self) -> ActorRef[Any] | None:
         """The incarnation that runs there now."""
         return self._system.directory.lookup(self.path)
+
+    def beside(self, path: str) -> "Address":
+        """The address `path` in the same runtime (`ValueError` if that is no path)."""
+        return Address.of(path, self._system)
 
     def tell(self, message: object) -> None:
         """Send `message`; if nobody lives there it becomes a `DeadLetter` event."""

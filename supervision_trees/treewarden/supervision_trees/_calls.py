@@ -6,7 +6,7 @@ A call is answered when it is done, through effects; a refused one changes nothi
 from dataclasses import replace
 from typing import Final, assert_never, final
 
-from treewarden.actors import ChildSpec, InvalidChildSpec, Shutdown, TreewardenError, child_path
+from treewarden.actors import ChildSpec, InvalidChildSpec, Restart, Shutdown, TreewardenError, child_path
 from treewarden.supervision_trees._checks import check_child, checked_children
 from treewarden.supervision_trees._children import Child, ChildState
 from treewarden.supervision_trees._effects import (
@@ -17,6 +17,7 @@ from treewarden.supervision_trees._effects import (
     Refused,
     Request,
     RestartChild,
+    RetireChild,
     RunsAlready,
     StartChild,
     TerminateChild,
@@ -60,9 +61,9 @@ class Calls:
                 return
             case _:
                 child = self._roster.table.get(call.child)
-        if child is None:
+        if child is None or not child.is_addressed_by(call.generation):
             known = tuple(self._roster.table.rows)
-            self._refuse(request.id, NotFound(child_path(self._roster.path, call.child), known))
+            self._refuse(request.id, NotFound(child_path(self._roster.path, call.child), known, call.generation))
             return
         match call:
             case TerminateChild():
@@ -71,6 +72,8 @@ class Calls:
                 self._restart_child(request, child, now)
             case DeleteChild():
                 self._delete_child(request.id, child)
+            case RetireChild():
+                self._retire_child(request.id, child)
             case _:
                 assert_never(call)
 
@@ -132,6 +135,15 @@ class Calls:
 
     def _terminate_child(self, call: CallId, child: Child, now: float) -> None:
         self._restarts.leave(child, TERMINATED, now)
+        self._stop_child(call, child)
+
+    def _retire_child(self, call: CallId, child: Child) -> None:
+        self._restarts.drop(child)
+        # Temporary from now on: whatever ends it, and whoever restarts its siblings meanwhile, it is forgotten.
+        child = self._roster.table.put(replace(child, spec=replace(child.spec, restart=Restart.TEMPORARY)))
+        self._stop_child(call, child)
+
+    def _stop_child(self, call: CallId, child: Child) -> None:
         if not child.live:
             self._roster.call_off(child, TERMINATED)
             self._roster.note(Answer(call, None))
@@ -142,8 +154,10 @@ class Calls:
 
     def _delete_child(self, call: CallId, child: Child) -> None:
         refused = self._not_at_rest(child)
-        if refused is None and self._roster.membership is Membership.DYNAMIC:
-            refused = NotApplicable(self._roster.path, "delete_child", "terminate_child forgets a parked child")
+        if self._roster.membership is Membership.DYNAMIC:
+            refused = NotApplicable(
+                self._roster.path, "delete_child", "terminate_child forgets a child, a parked one too"
+            )
         if refused is not None:
             self._refuse(call, refused)
             return
@@ -194,7 +208,9 @@ class Calls:
             )
         kept = [child.spec for child in self._roster.table.rows.values()]
         if change.children is None:
-            checked_children(kept, wanted)
+            for spec in kept:
+                # Not their needs, which stay as they are: one may name a sibling that was forgotten since.
+                check_child(spec, wanted)
         else:
             ids = {spec.id for spec in change.children}
             # Those that are missing run on, so what they need must go on being there too.

@@ -11,7 +11,7 @@ from treewarden.actors import ChildId, ChildSpec, InvalidChildSpec
 from treewarden.supervision_trees._errors import InvalidSupervisor
 from treewarden.supervision_trees._strategy import AutoShutdown, Strategy, SupervisorSettings
 
-__all__ = ["check_child", "checked_children"]
+__all__ = ["check_child", "checked_children", "is_count"]
 
 
 def checked_children(children: Iterable[ChildSpec], settings: SupervisorSettings) -> tuple[ChildSpec, ...]:
@@ -56,3 +56,8 @@ def check_child(spec: ChildSpec, settings: SupervisorSettings) -> None:
             found=spec.intensity,
             expected=f"none: under {settings.strategy.value} restarts are charged to the supervisor",
         )
+
+
+def is_count(value: object) -> bool:
+    """Whether `value` is a whole number from 0 on; True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

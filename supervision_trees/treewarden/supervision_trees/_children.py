@@ -56,6 +56,7 @@ class Child:
     spec: ChildSpec
     state: ChildState = ChildState.STOPPED
     generation: Generation = NOT_STARTED  # of the current or last incarnation; the first has the next
+    ran: Generation = NOT_STARTED  # of the last incarnation that had started, else of the first
     live: bool = False
     started: bool = False  # whether the current or last incarnation had, be it told to stop since
     ready: bool = False
@@ -72,6 +73,13 @@ class Child:
     def id(self) -> ChildId:
         """Its name among its siblings."""
         return self.spec.id
+
+    def is_addressed_by(self, generation: Generation | None) -> bool:
+        """Whether a ref of that generation means this child: not once a newer one ran (None: by its id alone).
+
+        So the ref of a child that is being restarted still addresses it (Elixir's rule, B 4).
+        """
+        return generation is None or generation >= self.ran
 
 
 @final
@@ -113,7 +121,8 @@ class ChildTable:
         for need in spec.needs:
             self._dependents.setdefault(need, {})[spec.id] = None
         window = None if spec.intensity is None else RestartWindow(spec.intensity)
-        return self.put(Child(spec, generation=self._forgotten, window=window))
+        first = Generation(self._forgotten + 1)
+        return self.put(Child(spec, generation=self._forgotten, ran=first, window=window))
 
     def put(self, child: Child) -> Child:
         """Have `child` stand where its id stands."""

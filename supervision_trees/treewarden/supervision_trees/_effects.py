@@ -31,6 +31,7 @@ __all__ = [
     "Request",
     "RequestStop",
     "RestartChild",
+    "RetireChild",
     "RetryDue",
     "RunsAlready",
     "SetTimer",
@@ -62,9 +63,13 @@ class StartChild:
 @final
 @dataclass(frozen=True, slots=True)
 class TerminateChild:
-    """Stop a child; its spec stays, unless it is temporary."""
+    """Stop a child; its spec stays, unless it is temporary.
+
+    Here and below: with a `generation`, the child of that id is meant only while no newer one ran.
+    """
 
     child: ChildId
+    generation: Generation | None = None
 
 
 @final
@@ -73,6 +78,7 @@ class RestartChild:
     """Start a stopped or failed child."""
 
     child: ChildId
+    generation: Generation | None = None
 
 
 @final
@@ -81,6 +87,16 @@ class DeleteChild:
     """Forget the spec of a stopped or failed child."""
 
     child: ChildId
+    generation: Generation | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class RetireChild:
+    """Stop a child for good, whatever it is doing, and forget its spec: no group restart brings it back."""
+
+    child: ChildId
+    generation: Generation | None = None
 
 
 @final
@@ -98,7 +114,7 @@ class Change:
     children: tuple[ChildSpec, ...] | None = None
 
 
-Call: TypeAlias = StartChild | TerminateChild | RestartChild | DeleteChild | Change
+Call: TypeAlias = StartChild | TerminateChild | RestartChild | DeleteChild | RetireChild | Change
 
 
 # Inputs

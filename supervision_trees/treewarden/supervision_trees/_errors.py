@@ -8,12 +8,14 @@ __all__ = [
     "AlreadyPresent",
     "AlreadyStarted",
     "InvalidSupervisor",
+    "NoPartitions",
     "NotApplicable",
     "NotFound",
     "StartFailed",
     "StillRestarting",
     "StillRunning",
     "SupervisionError",
+    "TaskExit",
     "TooManyChildren",
 ]
 
@@ -39,11 +41,12 @@ class AlreadyPresent(SupervisionError):
 
 
 class NotFound(SupervisionError):
-    """The supervisor has no child of this id."""
+    """The supervisor has no child of this id; with a `generation`, none that a ref of that generation means."""
 
-    def __init__(self, path: ActorPath, known: tuple[str, ...]) -> None:
-        super().__init__(f"there is no {path}; its supervisor has {', '.join(known) if known else 'no children'}")
-        self.path, self.known = path, known
+    def __init__(self, path: ActorPath, known: tuple[str, ...], generation: int | None = None) -> None:
+        older = "" if generation is None else f" of generation {generation} (any more)"
+        super().__init__(f"there is no {path}{older}; its supervisor has {', '.join(known) or 'no children'}")
+        self.path, self.known, self.generation = path, known, generation
 
 
 class StillRunning(SupervisionError):
@@ -76,6 +79,25 @@ class NotApplicable(SupervisionError):
     def __init__(self, path: ActorPath, call: str, instead: str) -> None:
         super().__init__(f"{call} is not for {path}: {instead}")
         self.path, self.call, self.instead = path, call, instead
+
+
+class NoPartitions(SupervisionError):
+    """A partition supervisor was resized to 0: no key leads anywhere until it is resized again."""
+
+    def __init__(self, path: ActorPath) -> None:
+        super().__init__(f"{path} has no partitions now (it was resized to 0), expected 1 or more to route a key")
+        self.path = path
+
+
+class TaskExit(TreewardenError):
+    """A task ended without a result: stopped, killed, given up on; `reason` says which.
+
+    What its function raised is raised as it is, except what must not travel (`SystemExit`).
+    """
+
+    def __init__(self, path: ActorPath, reason: ExitReason) -> None:
+        super().__init__(f"the task {path} ended without a result: {describe_exit(reason)}")
+        self.path, self.reason = path, reason
 
 
 class StartFailed(SupervisionError):

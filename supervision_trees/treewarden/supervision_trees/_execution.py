@@ -12,7 +12,6 @@ from treewarden.actors import (
     ChildType,
     ManagedProcess,
     Reply,
-    Restart,
     Snapshots,
     StateInUse,
     child_path,
@@ -162,12 +161,12 @@ class CommandExecution:
         return view
 
     def _stop_and_start(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView:
-        known = {row.child.id: row.child.spec for row in supervisor.rows()}
+        spec = supervisor.get_child_spec(child)
         supervisor.terminate_child(child)
-        if known[child].restart is Restart.TEMPORARY:
-            supervisor.start_child(known[child])  # stopping it made its supervisor forget it
-        else:
+        try:
             supervisor.restart_child(child)
+        except NotFound:  # stopping it made its supervisor forget it: it is temporary, or its supervisor dynamic
+            supervisor.start_child(spec)
         return self._show(supervisor, child)
 
     def _discard(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView:

@@ -4,7 +4,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, cast, final
 
-from treewarden.actors import ActorPath, ActorRef, Address, ChildId, ChildSpec, ChildType, Intensity, child_path
+from treewarden.actors import (
+    ActorPath,
+    ActorRef,
+    Address,
+    ChildId,
+    ChildSpec,
+    ChildType,
+    Generation,
+    Intensity,
+    child_path,
+)
 from treewarden.supervision_trees._children import Child
 from treewarden.supervision_trees._effects import Change, DeleteChild, RestartChild, StartChild, TerminateChild
 from treewarden.supervision_trees._errors import NotFound
@@ -32,6 +42,10 @@ class ChildCounts:
 class SupervisorHandle:
     """Calls to the supervisor at one path, whichever incarnation lives there. Safe from any thread.
 
+    A child is named by its id or by a ref. The ref of an ended incarnation still means the child
+    while that is being restarted, and nobody once a newer incarnation has run or the supervisor
+    itself was restarted (Elixir's rule: a pid is never taken for another child).
+
     `timeout` bounds the wait for an answer (None: as long as it takes, as in OTP); the call itself
     goes on. All calls raise `ActorDead` if no supervisor runs there.
     """
@@ -45,7 +59,7 @@ class SupervisorHandle:
         return self._address.path
 
     def start_child(self, spec: ChildSpec, *, timeout: float | None = None) -> ActorRef[Any] | None:
-        """Add `spec` at the end and start it; its ref, or None if it declined.
+        """Add `spec` at the end and start it; its ref, or None if it declined (a dynamic supervisor keeps nothing of it).
 
         Raises:
             AlreadyStarted, AlreadyPresent: a child of that id runs, or is known.
@@ -59,12 +73,14 @@ class SupervisorHandle:
         return self._call(StartChild(spec), timeout)
 
     def terminate_child(self, child: "str | ActorRef[Any]", *, timeout: float | None = None) -> None:
-        """Stop `child` and keep its spec (a temporary one is forgotten); fine if it is stopped already.
+        """Stop `child` and keep its spec; fine if it is stopped already. It is not restarted, a pending retry is cancelled.
+
+        A temporary child is forgotten, and every child of a dynamic supervisor is.
 
         Raises:
             NotFound: there is no such child.
         """
-        self._call(TerminateChild(self._id_of(child)), timeout)
+        self._call(TerminateChild(*self._locate(child)), timeout)
 
     def restart_child(self, child: "str | ActorRef[Any]", *, timeout: float | None = None) -> ActorRef[Any] | None:
         """Start `child`, which is stopped or failed; its ref, or None if it declined.
@@ -73,15 +89,16 @@ class SupervisorHandle:
             NotFound, StillRunning, StillRestarting: it is not there, or not at rest.
             StartFailed: it did not start and stays stopped.
         """
-        return self._call(RestartChild(self._id_of(child)), timeout)
+        return self._call(RestartChild(*self._locate(child)), timeout)
 
     def delete_child(self, child: "str | ActorRef[Any]", *, timeout: float | None = None) -> None:
         """Forget `child`, which is stopped or failed.
 
         Raises:
             NotFound, StillRunning, StillRestarting: it is not there, or not at rest.
+            NotApplicable: this kind of supervisor keeps nothing to delete.
         """
-        self._call(DeleteChild(self._id_of(child)), timeout)
+        self._call(DeleteChild(*self._locate(child)), timeout)
 
     def change(
         self,
@@ -130,22 +147,25 @@ class SupervisorHandle:
         Raises:
             NotFound: there is no such child.
         """
-        wanted, children = self._id_of(child), self.which_children(timeout=timeout)
+        (wanted, generation), children = self._locate(child), self.which_children(timeout=timeout)
         for each in children:
-            if each.id == wanted:
+            if each.id == wanted and each.is_addressed_by(generation):
                 return each.spec
-        raise NotFound(child_path(self.path, wanted), tuple(each.id for each in children))
+        raise NotFound(child_path(self.path, wanted), tuple(each.id for each in children), generation)
 
     def _describe(self, timeout: float) -> Description:
         return describe_supervisor(self._address.require(), timeout=timeout)
 
-    def _id_of(self, child: "str | ActorRef[Any]") -> ChildId:
+    def _locate(self, child: "str | ActorRef[Any]") -> tuple[ChildId, Generation | None]:
+        """What names `child` in a call: its id, and of a ref the generation, for the supervisor to compare."""
         if isinstance(child, str):
-            return ChildId(child)
+            return ChildId(child), None
         parent, _, name = child.path.rpartition("/")
-        if parent != self.path:
-            raise NotFound(child.path, tuple(each.id for each in self.which_children()))
-        return ChildId(name)
+        # Generations begin anew with each incarnation of the supervisor, spawn numbers never. (One that is
+        # restarted between this look and the call is not seen here.)
+        if parent != self.path or child.spawn_number < self._address.require().spawn_number:
+            raise NotFound(child.path, tuple(each.id for each in self.which_children()), child.generation)
+        return ChildId(name), child.generation
 
     def _call(self, call: object, timeout: float | None) -> ActorRef[Any] | None:
         return cast("ActorRef[Any] | None", self._address.ask(call, timeout=timeout))

@@ -223,7 +223,7 @@ class SupervisorMachine:
     def _started(self, child: Child, *, ready: bool, now: float) -> None:
         roster = self._roster
         roster.cancel(StartOverdue(child.id, child.generation))
-        child = roster.table.put(replace(child, started=True, started_at=now))
+        child = roster.table.put(replace(child, started=True, started_at=now, ran=child.generation))
         if child.state is ChildState.STOPPING:
             return  # told to stop while it started; its end is on the way
         child = roster.table.put(replace(child, state=ChildState.RUNNING))

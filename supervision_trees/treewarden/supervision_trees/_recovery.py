@@ -8,7 +8,7 @@ cookie of this very store in its environment, and an identity verified through a
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast, final
+from typing import Final, final
 
 from treewarden.actors import (
     Actor,
@@ -107,8 +107,7 @@ def declared_actors(
     path = child_path(parent, root.id)
     yield path, root.actor_class
     if issubclass(root.actor_class, Supervisor):
-        children = root.kwargs.get("children", root.args[0] if root.args else ())
-        for child in cast("Iterable[ChildSpec]", children):
+        for child in root.actor_class.declared_children(root):
             yield from declared_actors(child, path)
 
 

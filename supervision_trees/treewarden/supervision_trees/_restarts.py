@@ -258,12 +258,17 @@ class Restarts:
     def leave(self, child: Child, reason: Shutdown, now: float) -> None:
         """Take `child`, which somebody terminates, out of the group; with its culprit the group is called off."""
         group = self._group
+        if self.drop(child) and group is not None and child.id == group.culprit:
+            self.call_off(reason, now)
+
+    def drop(self, child: Child) -> bool:
+        """Take `child` out of the group, which goes on; whether it was in it."""
+        group = self._group
         if group is None or child.id not in group.members:
-            return
+            return False
         del group.members[child.id]
         group.to_start.pop(child.id, None)
-        if child.id == group.culprit:
-            self.call_off(reason, now)
+        return True
 
     def call_off(self, reason: Shutdown, now: float) -> None:
         """Start no group again; what was stopped for one stays stopped."""

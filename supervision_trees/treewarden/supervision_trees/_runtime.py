@@ -55,12 +55,14 @@ from treewarden.supervision_trees._execution import CommandExecution
 from treewarden.supervision_trees._explanation import GiveUps, nearest_failure
 from treewarden.supervision_trees._handle import SupervisorHandle
 from treewarden.supervision_trees._inspect import TreeView
+from treewarden.supervision_trees._partition_handle import PartitionHandle
 from treewarden.supervision_trees._parts import ConsoleActor
 from treewarden.supervision_trees._ports import CLOSING, make_processes, make_system, own_store
 from treewarden.supervision_trees._records import RestartRecords
 from treewarden.supervision_trees._recovery import SweepReport, sweep, sweep_all
 from treewarden.supervision_trees._registry import Registry
 from treewarden.supervision_trees._supervisor import ChildRow, Supervisor
+from treewarden.supervision_trees._task_handle import TaskHandle
 from treewarden.supervision_trees._views import TreeViewer
 from treewarden.supervision_trees.console import socket_path_for
 from treewarden.supervision_trees.definitions import TreeDefinition, child_spec
@@ -176,6 +178,14 @@ class Runtime:
     def supervisor(self, path: str) -> SupervisorHandle:
         """The calls of the supervisor at `path`."""
         return SupervisorHandle(self.address(path))
+
+    def partitions(self, path: str) -> PartitionHandle:
+        """Routing by key, and resizing, at the `PartitionSupervisor` at `path`."""
+        return PartitionHandle(self.address(path))
+
+    def tasks(self, path: str) -> TaskHandle:
+        """Running functions under the `TaskSupervisor` at `path`."""
+        return TaskHandle(self.address(path))
 
     def inspect(self) -> TreeView:
         """The tree as it is now; an unresponsive supervisor is shown as silent, never waited for."""

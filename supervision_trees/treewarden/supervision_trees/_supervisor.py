@@ -142,6 +142,14 @@ class Supervisor(Actor):
     refused_calls: ClassVar[Mapping[type, str]] = {}
     """Calls that make no sense for this kind of supervisor, each with what does instead."""
 
+    max_children: int | None = None
+    """How many children there may be; None: no limit. Set by a dynamic supervisor before this `__init__`."""
+
+    @classmethod
+    def declared_children(cls, spec: ChildSpec) -> tuple[ChildSpec, ...]:
+        """The children that a supervisor started from `spec` begins with, in start order."""
+        return tuple(spec.kwargs.get("children", spec.args[0] if spec.args else ()))
+
     def __init__(
         self,
         children: Iterable[ChildSpec] = (),
@@ -149,7 +157,6 @@ class Supervisor(Actor):
         strategy: Strategy = Strategy.ONE_FOR_ONE,
         intensity: Intensity = DEFAULT_INTENSITY,
         auto_shutdown: AutoShutdown = AutoShutdown.NEVER,
-        max_children: int | None = None,
     ) -> None:
         """Take the children in start order.
 
@@ -166,7 +173,7 @@ class Supervisor(Actor):
             chance=self.context.system.random.random,
             consequence=_consequence(self.context.spec.restart, self.context.parent),
             membership=self.membership,
-            max_children=max_children,
+            max_children=self.max_children,
         )
         self._refs: dict[ChildId, ActorRef[Any]] = {}
         self._timers: dict[TimerDue, Timer] = {}
