@@ -62,8 +62,7 @@ BOOT_FAILED: Final = Crashed(RuntimeError("a child did not start"))
 OF_THE_END: Final = "its supervisor stops"
 OF_A_GROUP: Final = "a sibling is restarted"
 
-# What a start does, what an order to stop meets, and how a child ends by itself.
-STARTS = ("run", "run", "crash", "decline", "hang")
+# What an order to stop meets, and how a child ends by itself.
 STOPS = ("obey", "obey", "ignore", "crash")
 ENDS: dict[str, ExitReason] = {
     "exit": Normal(),
@@ -619,25 +618,27 @@ class Reference:
 # The play
 
 
-@st.composite
-def specs(draw: st.DrawFn, stage: Stage, name: ChildId, *, significant: bool) -> ChildSpec:
-    # Their times differ by odd fractions, exact in binary, so that two hardly ever fall due together.
-    own = (NAMES.index(name) + 1) / 128
-    restart = draw(st.sampled_from([*Restart, Restart.PERMANENT]))
-    return ChildSpec.of(
-        Player,
-        stage,
-        id=name,
-        restart=restart,
-        shutdown=draw(st.sampled_from([1.0 + own, 2.0 + own * 3, BRUTAL_KILL, INFINITY])),
-        start_timeout=draw(st.sampled_from([1.5 + own / 4, INFINITY])),
-        backoff=draw(
-            st.sampled_from(
-                [None, None, Backoff(initial=0.5 + own / 8, max=3.0, factor=3.0, jitter=0.0, reset_after=6.0)]
-            )
-        ),
-        significant=significant and restart is not Restart.PERMANENT and draw(st.booleans()),
+# One draw each: Hypothesis takes its time for every one.
+VARIANTS: Final = tuple(
+    itertools.product(
+        (Restart.PERMANENT, Restart.TRANSIENT, Restart.TEMPORARY),
+        (1.0, 2.0, BRUTAL_KILL, INFINITY),  # shutdown
+        (1.5, INFINITY),  # start_timeout
+        (0.0, 0.0, 0.5),  # backoff
+        (True, False),  # significant
     )
+)
+PLANS: Final = tuple(
+    (words, stop)
+    for length in (1, 2, 3)
+    for words in itertools.product(("crash", "decline", "hang", "run"), repeat=length)
+    for stop in STOPS
+)
+SETTINGS: Final = tuple(
+    SupervisorSettings(strategy, Intensity(restarts, within=4.0), auto)
+    for restarts, strategy, auto in itertools.product((4, 8, 2, 1, 0), Strategy, AutoShutdown)
+)
+AT_BOOT: Final = tuple(itertools.product(("run",) * 9 + ("hang",) * 3 + ("decline", "crash"), STOPS))
 
 
 class Play(RuleBasedStateMachine):
@@ -649,22 +650,18 @@ class Play(RuleBasedStateMachine):
 
     @initialize(data=st.data())
     def boot(self, data: st.DataObject) -> None:
-        draw = data.draw
-        self.settings = SupervisorSettings(
-            draw(st.sampled_from(list(Strategy))),
-            Intensity(draw(st.sampled_from([4, 8, 2, 1, 0])), within=4.0),
-            draw(st.sampled_from(list(AutoShutdown))),
-        )
+        self.settings = data.draw(st.sampled_from(SETTINGS))
         self.stage, self.tree = Stage(), self.make_tree()
         self.story: list[str] = []  # for whoever must find out what went wrong
         self.futures: dict[int, Any] = {}
-        made = [self.spec(draw, name) for name in NAMES[: draw(st.sampled_from([4, 3, 5, 2, 0]))]]
-        words = {
-            str(name): [draw(st.sampled_from(["run"] * 9 + ["hang"] * 3 + ["decline", "crash"]))] for name in NAMES
-        }
-        stops = {str(name): draw(st.sampled_from(STOPS)) for name in NAMES}
-        self.stage.script = Script({name: list(word) for name, word in words.items()}, dict(stops))
-        self.reference = Reference(made, self.settings, Script(words, stops), self.tree.clock.monotonic())
+        made: list[ChildSpec] = []
+        planned = Script()
+        for name in NAMES[: data.draw(st.sampled_from([4, 3, 5, 2, 0]))]:
+            made.append(self.spec(data, name))
+            start, planned.stops[name] = data.draw(st.sampled_from(AT_BOOT))
+            planned.starts[name] = [start]
+            self.stage.script.starts[name], self.stage.script.stops[name] = [start], planned.stops[name]
+        self.reference = Reference(made, self.settings, planned, self.tree.clock.monotonic())
         self.top: ActorRef[Any] = self.tree.start(
             *made,
             strategy=self.settings.strategy,
@@ -672,8 +669,21 @@ class Play(RuleBasedStateMachine):
             auto_shutdown=self.settings.auto_shutdown,
         )
 
-    def spec(self, draw: Any, name: ChildId) -> ChildSpec:
-        return draw(specs(self.stage, name, significant=self.settings.auto_shutdown is not AutoShutdown.NEVER))  # type: ignore[no-any-return]  # draw is untyped here
+    def spec(self, data: st.DataObject, name: ChildId) -> ChildSpec:
+        restart, shutdown, start_timeout, backoff, significant = data.draw(st.sampled_from(VARIANTS))
+        # Their times differ by odd fractions, exact in binary, so that two hardly ever fall due together.
+        own = (NAMES.index(name) + 1) / 128
+        may_matter = self.settings.auto_shutdown is not AutoShutdown.NEVER and restart is not Restart.PERMANENT
+        return ChildSpec.of(
+            Player,
+            self.stage,
+            id=name,
+            restart=restart,
+            shutdown=shutdown if isinstance(shutdown, BrutalKill) else shutdown + own * 3,
+            start_timeout=start_timeout + own / 4,
+            backoff=Backoff(backoff + own / 8, max=3.0, factor=3.0, jitter=0.0, reset_after=6.0) if backoff else None,
+            significant=significant and may_matter,
+        )
 
     def on_stage(self) -> bool:
         return hasattr(self, "tree") and self.reference.ended is None
@@ -728,12 +738,9 @@ class Play(RuleBasedStateMachine):
         self.settle()
 
     @precondition(lambda self: self.on_stage())
-    @rule(
-        name=st.sampled_from(NAMES),
-        words=st.lists(st.sampled_from(STARTS), min_size=1, max_size=3),
-        stop=st.sampled_from(STOPS),
-    )
-    def a_child_will_behave(self, name: ChildId, words: list[str], stop: str) -> None:
+    @rule(name=st.sampled_from(NAMES), plan=st.sampled_from(PLANS))
+    def a_child_will_behave(self, name: ChildId, plan: tuple[tuple[str, ...], str]) -> None:
+        words, stop = plan
         self.act("behaviour planned", name, words, stop)
         for script in (self.stage.script, self.reference.script):
             script.starts[name], script.stops[name] = list(words), stop
@@ -758,7 +765,7 @@ class Play(RuleBasedStateMachine):
     def start_child(self, data: st.DataObject) -> None:
         new = [name for name in NAMES if self.reference.find(name) is None]
         name = data.draw(st.sampled_from(data.draw(st.sampled_from([new, new, new, NAMES])) or NAMES))
-        self.call(StartChild(self.spec(data.draw, name)))
+        self.call(StartChild(self.spec(data, name)))
 
     @precondition(lambda self: self.on_stage())
     @rule(data=st.data(), verb=st.sampled_from([TerminateChild, TerminateChild, RestartChild, DeleteChild]))
