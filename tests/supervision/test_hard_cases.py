@@ -435,6 +435,7 @@ def test_a_stop_request_overtakes_ten_thousand_queued_messages(threads: "Threads
         busy.tell(number)
     asked: pykka.Future[Any] = busy.ask("last", block=False)
     top.request_stop(Shutdown("operator"))
+    wait_for(lambda: bool(busy.incarnation()._system_lane), "the request is there, behind nothing")
     gate.set()
 
     assert Shutdown("operator") == top.wait_stopped(timeout=PATIENCE)
