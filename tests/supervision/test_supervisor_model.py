@@ -540,6 +540,14 @@ class Reference:
         for slot in tuple(self.slots):
             self.call_off(slot)
 
+    def is_killed(self, calls: list[int]) -> None:
+        """It takes its children along, and its callers hear that it is gone."""
+        self.ending = self.ended = Killed()
+        self.timers.clear()
+        for slot in self.slots:
+            slot.status = REST
+        self.answers |= {call: "ActorDead" for call in calls if call not in self.answers}
+
     def call_off(self, slot: Slot) -> None:
         """Have a slot that waits for its next start have none."""
         if slot.status in (DELAYED, GROUPED, PENDING):
@@ -808,11 +816,22 @@ class Play(RuleBasedStateMachine):
             self.reference.end(OPERATOR)
             self.settle()
 
+    @precondition(lambda self: self.on_stage())
+    @rule(really=st.sampled_from([False] * 9 + [True]))
+    def the_supervisor_is_killed(self, really: bool) -> None:
+        if really:
+            self.act("killed")
+            self.top.kill()
+            self.tree.settle()
+            self.reference.is_killed(list(self.futures))
+            self.reference.log = list(self.stage.log)  # in whatever order
+
     @precondition(lambda self: hasattr(self, "tree") and self.reference.ended is not None)
     @rule(data=st.data())
     def another_supervisor_starts(self, data: st.DataObject) -> None:
         ended = self.reference.ended
-        self.act(f"ended: {ended.detail if isinstance(ended, Shutdown) else 'boot'}")
+        why = ended.detail if isinstance(ended, Shutdown) else "killed" if isinstance(ended, Killed) else "boot"
+        self.act(f"ended: {why}")
         with pytest.raises(ActorDead):
             self.tree.ask(RestartChild(NAMES[0]))
         self.boot(data)
@@ -920,7 +939,7 @@ class Play(RuleBasedStateMachine):
             assert "later" not in map(in_word, self.futures.values())
 
     def teardown(self) -> None:
-        if not hasattr(self, "tree"):
+        if not hasattr(self, "tree") or self.reference.ended is not None:
             return
         self.top.request_stop(OPERATOR)
         self.reference.end(OPERATOR)
@@ -965,9 +984,11 @@ MUST_BE_SEEN: Final = {
     "ended: auto_shutdown",
     "ended: operator",
     "ended: boot",
+    "ended: killed",
 }
 
 
+@pytest.mark.timeout(300)  # a quarter of a minute, unless the machine has much else to do
 def test_the_supervisor_does_what_the_reference_does(tree_class: "type[Tree]") -> None:
     """A.1 to A.10 and A.15 in any order of events, for ten thousand steps and more."""
     Play.make_tree, Play.steps, Play.seen = tree_class, 0, set()
