@@ -628,6 +628,12 @@ class Threads(World):
         assert isinstance(self.notices[0], Started)
         return top
 
+    def wait_exit(self) -> Exited:
+        """The notice of the supervisor's end, which comes a moment after `wait_stopped` has returned."""
+        wait_until(lambda: self.exit is not None, "the supervisor's end was noticed")
+        assert self.exit is not None
+        return self.exit
+
 
 @pytest.fixture
 def threads(nothing_left: None) -> Iterator[Threads]:

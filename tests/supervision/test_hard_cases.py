@@ -232,9 +232,8 @@ def test_a_stop_comes_while_twelve_children_end_by_themselves_in_four_ways(
     at_once(lambda: top.request_stop(Shutdown("operator")), *acts)
 
     assert Shutdown("operator") == top.wait_stopped(timeout=PATIENCE)
-    assert threads.exit is not None
     # A kill that met its child in the middle of a hook leaves nobody behind either, but has not waited for it.
-    assert set(threads.exit.report.abandoned) <= {child.path for child in children[3::4]}
+    assert set(threads.wait_exit().report.abandoned) <= {child.path for child in children[3::4]}
     assert not any(ref.is_alive() for ref in register.refs)
     assert [] == register.overlaps
     assert [None] * 12 == [threads.whereis(name) for name in names]
@@ -301,8 +300,7 @@ def test_a_child_ignores_its_stop(threads: "Threads", wait_for: "WaitFor") -> No
     assert {("/top/deaf", 1)} == {(event.path, event.generation) for event in threads.sink.of(MessageFenced)}
 
     stop(top)
-    assert threads.exit is not None
-    assert ("/top/deaf",) == threads.exit.report.abandoned
+    assert ("/top/deaf",) == threads.wait_exit().report.abandoned
 
 
 @pytest.mark.timeout(60)
@@ -357,8 +355,7 @@ def test_eight_threads_crash_fifty_children_at_random_for_ten_seconds(
     assert [None] * 50 == [threads.whereis(name) for name in names]
     check_that_each_start_has_one_end(threads)
     assert 50 == len(threads.sink.of(ChildStopped))
-    assert threads.exit is not None
-    assert sorted([*one_each, "/top"]) == sorted(threads.exit.report.stopped)
+    assert sorted([*one_each, "/top"]) == sorted(threads.wait_exit().report.stopped)
 
 
 class Looping(Actor):
