@@ -182,6 +182,31 @@ def test_workers_that_were_added_retire(monkeypatch: pytest.MonkeyPatch, gate: t
     assert 0 == dispatcher.close(within=PATIENCE)
 
 
+def test_workers_that_were_added_retire_while_others_go_on_working(
+    monkeypatch: pytest.MonkeyPatch, gate: threading.Event, wait_for: Wait
+) -> None:
+    """Each of them is given some of the work that a few could do, so none is ever idle for long."""
+    monkeypatch.setattr(module, "RETIRE_AFTER", 0.2)
+    dispatcher = ThreadDispatcher()
+    inside, done = threading.Semaphore(0), threading.Semaphore(0)
+    for _ in range(12):
+        dispatcher.schedule(stuck_job(inside, gate))
+    for _ in range(12):
+        assert inside.acquire(timeout=PATIENCE)
+    assert 12 <= dispatcher.threads()
+
+    gate.set()
+
+    def are_few_after_some_work() -> bool:
+        for _ in range(200):  # each goes to the worker that has waited longest
+            dispatcher.schedule(Job(done.release))
+            assert done.acquire(timeout=PATIENCE)
+        return dispatcher.threads() <= module.BASE_WORKERS + 2
+
+    wait_for(are_few_after_some_work, "those that are not needed retire")
+    assert 0 == dispatcher.close(within=PATIENCE)
+
+
 def test_an_idle_runtime_wakes_up_for_nothing(threads: "Threads", wait_threads_quiet: Callable[[], None]) -> None:
     """No thread of an idle system is scheduled by the kernel any more, timers and watcher included."""
     ref, _ = threads.script()

@@ -11,10 +11,18 @@ import sys
 import time
 from collections.abc import Callable
 
+import crash_memory
+import crash_restart
 import respawn
+import restart_group
 from measure import Row
 
-BENCHMARKS: dict[str, Callable[[int, int], list[Row]]] = {"respawn": respawn.measure}
+BENCHMARKS: dict[str, Callable[[int, int], list[Row]]] = {
+    "respawn": respawn.measure,
+    "crash-restart": crash_restart.measure,
+    "restart-group": restart_group.measure,
+    "crash-memory": crash_memory.measure,
+}
 FULL, QUICK = (5, 40), (1, 3)  # rounds, samples a round
 
 

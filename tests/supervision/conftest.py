@@ -447,12 +447,15 @@ class Broken(Supervisor):
 
 
 class Sink:
-    """Events, in order."""
+    """Events, in order, each with the time of its coming."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
         self.events: list[Event] = []
+        self.times: list[float] = []
+        self._now = now
 
     def emit(self, event: Event) -> None:
+        self.times.append(self._now())
         self.events.append(event)
 
     def of(self, kind: type[E]) -> list[E]:
@@ -515,7 +518,7 @@ class Tree(World):
 
     def __init__(self) -> None:
         self.clock, self.dispatcher, self.registry = ManualClock(), StepDispatcher(), Registry()
-        sink, warned = Sink(), list[str]()
+        sink, warned = Sink(self.clock.monotonic), list[str]()
         super().__init__(
             ActorSystem(
                 clock=self.clock,
@@ -584,6 +587,12 @@ def tree() -> Iterator[Tree]:
     assert made.registry._refs == {}  # nobody looks there for the dead, but they would pile up
 
 
+@pytest.fixture(scope="session")
+def tree_class() -> type[Tree]:
+    """The class itself, for property tests."""
+    return Tree
+
+
 @pytest.fixture
 def scripted() -> type[Actor]:
     return Scripted
@@ -598,7 +607,8 @@ class Threads(World):
     """The real supervisor on real threads and a real clock."""
 
     def __init__(self) -> None:
-        clock, sink, warned = SystemClock(), Sink(), list[str]()
+        clock, warned = SystemClock(), list[str]()
+        sink = Sink(clock.monotonic)
         self.failures: list[BaseException] = []
         self.dispatcher = ThreadDispatcher()
         self.timers = TimerThread(clock, on_error=self.failures.append)
@@ -621,6 +631,12 @@ class Threads(World):
         wait_until(lambda: bool(self.notices), "the supervisor started")
         assert isinstance(self.notices[0], Started)
         return top
+
+    def wait_exit(self) -> Exited:
+        """The notice of the supervisor's end, which comes a moment after `wait_stopped` has returned."""
+        wait_until(lambda: self.exit is not None, "the supervisor's end was noticed")
+        assert self.exit is not None
+        return self.exit
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from treewarden.actors import (
     ChildStopped,
     Crashed,
     Exited,
+    ExitReason,
     Generation,
     Intensity,
     Normal,
@@ -28,7 +29,7 @@ from treewarden.actors import (
     StopReport,
     Unresponsive,
 )
-from treewarden.supervision_trees import ChildState, StartFailed, SupervisorSettings
+from treewarden.supervision_trees import AutoShutdown, ChildState, StartFailed, Strategy, SupervisorSettings
 from treewarden.supervision_trees._effects import (
     AnnounceStarted,
     Answer,
@@ -50,6 +51,7 @@ from treewarden.supervision_trees._effects import (
     TerminateChild,
 )
 from treewarden.supervision_trees._machine import SupervisorMachine
+from treewarden.supervision_trees._roster import Membership
 
 if TYPE_CHECKING:
     from .conftest import Bench
@@ -471,6 +473,25 @@ def test_after_the_end_nothing_is_said_any_more(bench: "MakeBench") -> None:
     assert "StartFailed" == outcome(StartChild(a("z")), world)
 
 
+# Automatic shutdown
+
+
+@pytest.mark.parametrize("auto", [AutoShutdown.ANY_SIGNIFICANT, AutoShutdown.ALL_SIGNIFICANT])
+def test_a_significant_end_in_the_boot_counts_when_the_boot_is_over(bench: "MakeBench", auto: AutoShutdown) -> None:
+    """B 1.9: OTP looks at it after init, when a later significant child has declined and none is left."""
+    significant = [
+        ChildSpec.of(Actor, id=name, restart=Restart.TRANSIENT, significant=True) for name in ("first", "last")
+    ]
+    world = bench(*significant, auto_shutdown=auto).boot()
+    world.started("first")
+    world.ends("first")
+    assert world.ended is None
+    world.declines("last")
+
+    assert world.has_started()
+    assert Shutdown("auto_shutdown") == world.ended
+
+
 # Linear cost
 
 
@@ -492,15 +513,23 @@ def executed_lines(work: Callable[[], None]) -> int:
     return lines
 
 
-def booted(count: int, path: ActorPath, *, dynamic: bool) -> SupervisorMachine:
+def booted(
+    count: int,
+    path: ActorPath,
+    *,
+    dynamic: bool,
+    strategy: Strategy = Strategy.ONE_FOR_ONE,
+    membership: Membership = Membership.STATIC,
+) -> SupervisorMachine:
     """A machine whose children run; the first is needed by every other, and each by the one after it."""
     specs = [a("c0"), *(a(f"c{n}", "c0", f"c{n - 1}") for n in range(1, count))]
     machine = SupervisorMachine(
         path,
         () if dynamic else specs,
-        settings=SupervisorSettings(intensity=Intensity(count, within=1.0)),
+        settings=SupervisorSettings(strategy, Intensity(count, within=1.0)),
         chance=lambda: 0.5,
         consequence="",
+        membership=membership,
     )
     effects = list(machine.boot(1.0))
     if dynamic:
@@ -519,6 +548,32 @@ def call(machine: SupervisorMachine, name: int, request: Call, now: float) -> tu
     return machine.handle(Request(CallId(name), request), now)
 
 
+def restarted_as_one(machine: SupervisorMachine) -> None:
+    """The first child crashes; all others stop as they are told, then all start."""
+    first = next(iter(machine.children))
+    effects, stopped = list(machine.handle(ended(first, Generation(1), Crashed(RuntimeError())), 2.0)), 0
+    while stops := [effect for effect in effects if isinstance(effect, RequestStop)]:
+        [stop] = stops
+        effects = list(machine.handle(ended(stop.child, stop.generation), 2.0))
+        stopped += 1
+    started = 0
+    while starts := [effect for effect in effects if isinstance(effect, Start)]:
+        [start] = starts
+        effects = list(machine.handle(Started(start.spec.id, start.generation, ready=True), 2.0))
+        started += 1
+    assert stopped + 1 == started == len(machine.children)
+
+
+def stopped_at_once(machine: SupervisorMachine) -> None:
+    """Stop a dynamic supervisor's machine: all children are told together, and each stops."""
+    effects = machine.handle(ShutDown(Normal()), 2.0)
+    stops = [effect for effect in effects if isinstance(effect, RequestStop)]
+    assert len(machine.children) == len(stops)
+    for stop in stops:
+        effects = machine.handle(ended(stop.child, stop.generation), 2.0)
+    assert isinstance(effects[-1], End)
+
+
 def wound_down(machine: SupervisorMachine) -> None:
     """Stop the machine; each child stops as it is told."""
     effects, stopped = list(machine.handle(ShutDown(Normal()), 2.0)), 0
@@ -529,8 +584,9 @@ def wound_down(machine: SupervisorMachine) -> None:
     assert stopped == len(machine.children)
 
 
-def ended(child: ChildId, generation: Generation) -> Exited:
-    return Exited(child, generation, Normal(), abandoned=False, report=StopReport(stopped=(f"/top/{child}",)))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - a path as people write it
+def ended(child: ChildId, generation: Generation, reason: ExitReason | None = None) -> Exited:
+    reason = Normal() if reason is None else reason
+    return Exited(child, generation, reason, abandoned=False, report=StopReport(stopped=(f"/top/{child}",)))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - a path as people write it
 
 
 def churned(machine: SupervisorMachine) -> None:
@@ -550,9 +606,9 @@ def called_off(machine: SupervisorMachine) -> None:
         assert not any(isinstance(effect, CancelTimer) for effect in effects)
 
 
-@pytest.mark.parametrize("what", ["boot", "dynamic", "stop", "churn", "calling off"])
+@pytest.mark.parametrize("what", ["boot", "dynamic", "stop", "churn", "calling off", "group", "dynamic stop"])
 def test_ten_times_the_children_cost_at_most_twelve_times_the_work(what: str) -> None:
-    """performance.md: start, stop and calls are linear in the number of children."""
+    """performance.md: start, stop, restart and calls are linear in the number of children."""
 
     def work(count: int) -> int:
         path = ActorPath("/top")
@@ -570,6 +626,12 @@ def test_ten_times_the_children_cost_at_most_twelve_times_the_work(what: str) ->
                 )
                 machine.boot(1.0)
                 return executed_lines(lambda: called_off(machine))
+            case "group":
+                machine = booted(count, path, dynamic=False, strategy=Strategy.ONE_FOR_ALL)
+                return executed_lines(lambda: restarted_as_one(machine))
+            case "dynamic stop":
+                machine = booted(count, path, dynamic=True, membership=Membership.DYNAMIC)
+                return executed_lines(lambda: stopped_at_once(machine))
             case _:
                 machine = booted(count, path, dynamic=False)
                 return executed_lines(lambda: (wound_down if what == "stop" else churned)(machine))

@@ -167,8 +167,7 @@ def test_a_stop_while_all_children_end_by_themselves_is_an_orderly_stop(
     at_once(lambda: top.request_stop(Shutdown("operator")), *(partial(leave, child) for child in children))
 
     assert Shutdown("operator") == top.wait_stopped(timeout=PATIENCE)
-    assert threads.exit is not None
-    assert () == threads.exit.report.abandoned
+    assert () == threads.wait_exit().report.abandoned
     assert not any(ref.is_alive() for ref in roll.refs)
     assert [] == roll.doubled
     assert [None] * 12 == [threads.whereis(name) for name in names]

@@ -6,7 +6,9 @@ mailbox that becomes non-empty puts itself on the run queue and a worker drains 
 Workers wait without a time-out, so an idle dispatcher uses no CPU. Blocking is safe: a worker
 that waits on a framework future announces it (`worker_waits`) and is replaced at once; one that
 holds its thread without a word is noticed by the watcher, which looks every few milliseconds
-while work is queued (as Go's sysmon does) and adds a worker when none was taken meanwhile.
+while work is queued (as Go's sysmon does) and adds a worker when none was taken meanwhile. Such a
+worker retires when it has had nothing to do for a while, or when for as long others have had: a
+busy machine, where every worker is late now and then, must not make ever more of them.
 A runnable that raises is reported through `threading.excepthook` and costs nobody a worker.
 Not promised: fairness beyond the batch size, or killing a thread (Python cannot).
 """
@@ -125,6 +127,7 @@ class ThreadDispatcher:
         self._made = 0
         self._closing = False
         self._ended = threading.Event()  # nobody is added and nothing more is taken
+        self._waiting: list[None] = []  # one entry for each worker that waits for work; list methods are atomic
         self._taken = 0  # only ever compared for change, so a lost increment does no harm
         self._watcher_asleep = True
         self._wake_watcher = threading.Event()
@@ -203,11 +206,15 @@ class ThreadDispatcher:
     def _work(self, extra: bool) -> None:  # noqa: FBT001 - a thread's target, called once above
         _thread.dispatcher = self
         patience = RETIRE_AFTER if extra else None
+        surplus_since: float | None = None  # since when others waited, too, whenever this one took work
         while not self._ended.is_set():
+            self._waiting.append(None)
             try:
                 runnable = self._queue.get(timeout=patience)
             except queue.Empty:
                 break
+            finally:
+                self._waiting.pop()
             if runnable is None:
                 work_left = not self._queue.empty()
                 self._queue.put(None)
@@ -220,6 +227,13 @@ class ThreadDispatcher:
             except BaseException as error:  # noqa: BLE001 - thread boundary: a broken promise must not cost a worker
                 report_unhandled(error)
             del runnable  # an idle worker must not keep the last actor alive
+            if extra:
+                if not self._waiting:
+                    surplus_since = None
+                elif surplus_since is None:
+                    surplus_since = time.monotonic()
+                elif time.monotonic() - surplus_since > RETIRE_AFTER:
+                    break
         with self._lock:
             self._workers.discard(threading.current_thread())
 

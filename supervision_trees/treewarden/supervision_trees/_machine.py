@@ -196,7 +196,7 @@ class SupervisorMachine:
                     continue
                 self._restart(child, notice, now, uptime=uptime)
         if self._auto_shutdown_due:
-            self._begin_ending(Shutdown("auto_shutdown"), now)
+            self._shut_down_automatically(now)
 
     # Notices
 
@@ -384,6 +384,13 @@ class SupervisorMachine:
         """Automatic shutdown (B 1.9): a child ended by itself and is not restarted."""
         if not child.spec.significant or self._roster.ending is not None:
             return
+        if self._announced:
+            self._shut_down_automatically(now)
+        else:
+            self._auto_shutdown_due = True  # as in OTP it is looked at when the boot is over
+
+    def _shut_down_automatically(self, now: float) -> None:
+        """End, unless the setting waits for significant children that are still alive."""
         auto = self.settings.auto_shutdown
         match auto:
             case AutoShutdown.NEVER:
@@ -391,17 +398,11 @@ class SupervisorMachine:
             case AutoShutdown.ANY_SIGNIFICANT:
                 pass
             case AutoShutdown.ALL_SIGNIFICANT:
-                if any(self._is_significant_and_alive(other) for other in self.children.values()):
+                if any(child.spec.significant and child.state in ALIVE for child in self.children.values()):
                     return
             case _:
                 assert_never(auto)
-        if self._announced:
-            self._begin_ending(Shutdown("auto_shutdown"), now)
-        else:
-            self._auto_shutdown_due = True  # as in OTP it is looked at when the boot is over
-
-    def _is_significant_and_alive(self, child: Child) -> bool:
-        return child.spec.significant and (child.state in ALIVE or child.id in self._roster.to_boot)
+        self._begin_ending(Shutdown("auto_shutdown"), now)
 
     def _report(self, child: Child, notice: Exited, now: float, *, then: str) -> None:
         window = self.window if child.window is None else child.window
