@@ -83,7 +83,7 @@ def describe_exit(reason: ExitReason) -> str:
         case Crashed(TreewardenError() as error):
             return f"crashed: {error}"  # our own messages say what they are
         case Crashed(error):
-            text = str(error).strip()
+            text = _text_of(error)
             return f"crashed: {type(error).__name__}: {text}" if text else f"crashed: {type(error).__name__}"
         case Killed():
             return "killed"
@@ -91,3 +91,10 @@ def describe_exit(reason: ExitReason) -> str:
             return f"unresponsive after {after:g} s"
         case Gone():
             return "gone (reason no longer known)"
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error).strip()
+    except BaseException:  # noqa: BLE001 - boundary to the error's own code: no wording must cost the news of an end
+        return ""
