@@ -245,8 +245,7 @@ class _Construction:
         if self._blank is None:
             self._blank = vars(self._actor).copy()  # by now it has what every actor is given
         else:
-            vars(self._actor).clear()
-            vars(self._actor).update(self._blank)
+            put_attributes(self._actor, self._blank)  # what every actor is given is there all the while
             _empty_slots(self._actor)
         self._actor.__init__(*self._spec.args, **self._spec.kwargs)  # type: ignore[misc]  # the object was made before
 

@@ -100,7 +100,10 @@ def recover(incarnation: "Incarnation", make: Callable[[], None]) -> None:
     if type(actor).restore is Durable.restore:
         raise TypeError(f"{_class_path(type(actor))} overrides snapshot() but not restore(state): override both")
     snapshots = incarnation.system.service(Snapshots)
-    claim = incarnation.claim = snapshots.claim(incarnation.path)
+    try:
+        claim = incarnation.claim = snapshots.claim(incarnation.path, unless=incarnation.has_ended)
+    except ClaimLost:
+        return  # given up on a moment ago
     # The end may have been declared before the claim was there to be let go; `let_go` has the counterpart.
     if incarnation.has_ended():
         snapshots.release(claim)

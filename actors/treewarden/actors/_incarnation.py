@@ -34,7 +34,7 @@ from treewarden.actors._errors import ActorCrashed, ActorDead, Fenced, Ignore, R
 from treewarden.actors._events import DeadLetter, MessageFenced
 from treewarden.actors._exits import Crashed, ExitReason, Killed, Normal, describe_exit, is_abnormal
 from treewarden.actors._ids import ActorPath, Generation
-from treewarden.actors._links import Signal, Ties, cut_ties
+from treewarden.actors._links import Signal, Ties, cut_ties, drop_ties
 from treewarden.actors._messages import (
     ChildNotice,
     Declined,
@@ -437,8 +437,16 @@ class Incarnation:
                 self._notice_started()
 
     def make_again(self, make: Callable[[], None]) -> None:
-        """For `_durable`: run `__init__` on the emptied object; what the attempt before it set going is cancelled."""
+        """For `_durable`: run `__init__` on the emptied object; what the attempt before it set going is undone.
+
+        Its timers, names, monitors and links: else they would meet those of the new attempt.
+        """
         self._cancel_timers()
+        self.system.names.release(self)
+        drop_ties(self)
+        for item in self._user_lane.copy():
+            if isinstance(item, Signal):  # from one that was dead already when it was tied to
+                item.call_off()
         self._made = False
         make()
         self._made = True

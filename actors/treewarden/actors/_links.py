@@ -35,6 +35,7 @@ __all__ = [
     "Ties",
     "cut_ties",
     "demonitor",
+    "drop_ties",
     "link",
     "monitor",
     "trap",
@@ -102,15 +103,20 @@ class ExitSignal:
 class Signal:
     """A `Down` or `ExitSignal` in a mailbox, which may still be called off."""
 
-    __slots__ = ("_monitor", "message")
+    __slots__ = ("_called_off", "_monitor", "message")
 
     def __init__(self, message: Down | ExitSignal) -> None:
         self.message = message
         self._monitor = message.monitor if isinstance(message, Down) else None
+        self._called_off = False  # written and read on the receiver's turn only
+
+    def call_off(self) -> None:
+        """Let it not be handled."""
+        self._called_off = True
 
     def is_void(self) -> bool:
-        """Whether its monitor was dropped meanwhile."""
-        return self._monitor is not None and self._monitor.is_dropped()
+        """Whether it was called off, or its monitor dropped, meanwhile."""
+        return self._called_off or (self._monitor is not None and self._monitor.is_dropped())
 
 
 @final
@@ -178,6 +184,22 @@ def trap(me: "Incarnation") -> None:
     """From now on exit signals reach `me` as messages."""
     with _tying:
         _ties(me).traps = True
+
+
+def drop_ties(me: "Incarnation") -> None:
+    """Undo what `me` has set up, on its own turn: its monitors, its links, its trap. Who monitors `me` still does."""
+    with _tying:
+        if me.ties is None:
+            return
+        for own in me.ties.monitors:
+            own.drop()
+            _forget_watcher(own)
+        for partner in me.ties.links:
+            if partner.ties is not None:
+                partner.ties.links.pop(me, None)
+        me.ties.monitors.clear()
+        me.ties.links.clear()
+        me.ties.traps = False
 
 
 def cut_ties(ended: "Incarnation", reason: ExitReason) -> None:

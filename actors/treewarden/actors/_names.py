@@ -135,15 +135,15 @@ class Names:
                 self._part(leaving, topic)
                 self._forget_if_empty(leaving, held)
 
-    def release(self, ended: "Incarnation") -> None:
-        """Let go of all that `ended` holds; its end is declared, so it gets nothing more."""
+    def release(self, holder: "Incarnation") -> None:
+        """Let go of all that `holder` holds; if its end is declared, it gets nothing more."""
         with self._writing:
-            held = self._held.pop(ended, None)
+            held = self._held.pop(holder, None)
             if held is not None:
                 for name in held.names:
-                    self._free(ended, name)
+                    self._free(holder, name)
                 for topic in held.topics:
-                    self._part(ended, topic)
+                    self._part(holder, topic)
 
     def _free(self, holder: "Incarnation", name: str) -> None:
         if self._names[name].ref.incarnation() is holder:  # otherwise a successor has it already
