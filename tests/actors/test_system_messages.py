@@ -348,6 +348,19 @@ def test_a_stop_lets_in_the_system_messages_that_waited(steps: "Steps") -> None:
     assert [Shutdown("done")] == [exited.reason for exited in steps.exits()]
 
 
+def test_an_actor_that_is_stopping_cannot_be_suspended(steps: "Steps") -> None:
+    """Else a supervisor that was suspended a moment after it was told to stop would never hear of its children's ends."""
+    ref = steps.spawn(Framework)
+    steps.settle()
+    ref.incarnation().tell_system(Stop(Shutdown("done")))
+    steps.settle()
+    assert send(steps, ref, Suspend).get(timeout=0) is None
+    ref.incarnation().tell_system("last")
+    steps.settle()
+
+    assert [Shutdown("done")] == [exited.reason for exited in steps.exits()]
+
+
 def test_a_new_incarnation_is_not_suspended(steps: "Steps") -> None:
     ref, _ = steps.script()
     steps.settle()

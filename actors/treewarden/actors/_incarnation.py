@@ -103,6 +103,7 @@ class Incarnation:
         "_notify",
         "_ready_deferred",
         "_started",
+        "_stop_ordered",
         "_suspended",
         "_system_lane",
         "_timers",
@@ -160,6 +161,7 @@ class Incarnation:
         self._timers: set[Timer] = set()
         self.ties: Ties | None = None  # _links guards it
         self._started = False  # whether it has ever run
+        self._stop_ordered = False
         self._suspended: deque[object] | None = None  # the system messages that wait for `resume`, in order
         self._message: object = NOTHING  # what the actor handles now
         self._inside: tuple[int, float] | None = None  # the thread that runs this actor, and since when
@@ -305,8 +307,11 @@ class Incarnation:
     # For system messages; `suspend` and `resume` on the actor's own turn, the rest from any thread
 
     def suspend(self) -> None:
-        """Leave the mailbox alone, and what is in the system lane but state requests, stop and kill (B 3.4)."""
-        if self._suspended is None:
+        """Leave the mailbox alone, and what is in the system lane but state requests, stop and kill (B 3.4).
+
+        Nothing in one that is stopping: it needs what is in the lane, a supervisor the ends of its children.
+        """
+        if self._suspended is None and not self._stop_ordered:
             self._suspended = deque()
 
     def resume(self) -> None:
@@ -483,6 +488,7 @@ class Incarnation:
     def _handle_system(self, message: object) -> None:
         match message:
             case Stop(reason):
+                self._stop_ordered = True
                 self.resume()  # to stop takes what waits: a supervisor's children report their ends
                 if self.status is Status.NEW:
                     self._finish(reason)

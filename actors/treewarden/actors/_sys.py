@@ -97,7 +97,8 @@ class SystemCalls:
         """Have the actor leave its mailbox alone; system messages, stop and kill are still obeyed.
 
         Messages queue, in order; who asks waits and may time out. A suspended supervisor restarts
-        nobody until it goes on, as in OTP. A restart ends the suspension.
+        nobody until it goes on, as in OTP. A restart ends the suspension, and so does a stop: one that
+        is stopping is not suspended.
         """
         self._call(Suspend(Reply()), timeout)
 
