@@ -2,8 +2,8 @@
 
 An actor that waits inside its own code handles nothing meanwhile. So when A waits on B and B is about
 to wait on A, neither is ever answered (gen_server calls the shortest such cycle `calling_self`).
-Every wait of an actor is entered here before it begins, and the one that would close a cycle is
-refused at once, with a deadline or without.
+Every wait of an actor is entered here before it begins, one on a system call (`ref.sys`) too, and the
+one that would close a cycle is refused at once, with a deadline or without.
 
 Only certain cycles are refused. The chain is followed from an actor only while it is itself in such
 a wait, and not past an answer that is there already, an actor that has ended, or a reply that was

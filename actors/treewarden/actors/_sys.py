@@ -12,7 +12,7 @@ from typing import Any, Final, final
 
 import pykka
 
-from treewarden.actors._errors import ActorDead
+from treewarden.actors._errors import ActorDead, AskCycle
 from treewarden.actors._ids import ActorPath, Generation
 from treewarden.actors._incarnation import Incarnation, running_incarnation
 from treewarden.actors._instruments import KEPT_EVENTS, ActorStatistics
@@ -66,7 +66,7 @@ class SystemCalls:
 
     Each call waits at most `timeout` seconds. Unless it says otherwise it may raise:
     `pykka.Timeout`, no answer in time (the actor is in a handler); `ActorDead`, the actor has
-    ended; `Fenced`, the caller was given up on.
+    ended; `Fenced`, the caller was given up on; `AskCycle`, the actor waits on the caller itself.
     """
 
     __slots__ = ("_incarnation",)
@@ -142,7 +142,7 @@ class SystemCalls:
         return () if instrument is None else instrument.last_events()
 
     def status(self, *, timeout: float = GLANCE) -> ActorStatus:
-        """What can be seen of the actor, however it is; never raises, and waits only for its `state`."""
+        """What can be seen of the actor, however it is; raises nothing but `Fenced`, and waits only for its `state`."""
         it, clock = self._incarnation, self._incarnation.system.clock
         # Seen before it is asked to describe itself: that would be what it does.
         inside, message, mailbox = it.inside(), it.message_in_hand(), it.mailbox()
@@ -177,7 +177,7 @@ class SystemCalls:
     def _state(self, timeout: float) -> str | None:
         try:
             state: str = self._call(DescribeState(Reply()), timeout)
-        except (pykka.Timeout, ActorDead):
+        except (pykka.Timeout, ActorDead, AskCycle):
             return None
         return state
 
@@ -187,8 +187,10 @@ class SystemCalls:
             attend(it, request)  # in a handler of its own: it would wait for itself
             return request.reply.get(timeout=0)
         it.check_order(request)
-        it.tell_system(request)
-        # The end may have been declared, and the lane turned away, before the request was in it.
-        if it.has_ended():
-            request.reply.try_fail(ActorDead(f"{it.path} (generation {it.generation}) has ended"))
-        return request.reply.get(timeout=timeout)
+        # Before it is sent, as an ask: what is refused must not be attended to.
+        with it.waited_on(request.reply):
+            it.tell_system(request)
+            # The end may have been declared, and the lane turned away, before the request was in it.
+            if it.has_ended():
+                request.reply.try_fail(ActorDead(f"{it.path} (generation {it.generation}) has ended"))
+            return request.reply.get(timeout=timeout)
