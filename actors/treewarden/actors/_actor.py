@@ -1,7 +1,7 @@
 """The actor base class, and the one place that touches pykka's hooks.
 
 pykka 4.5's `Actor` stays the base, so refs, futures and proxies work as its users know them. What
-it leaves open is mended in `_incarnation`: a failing `on_start` is a failed start, any unexpected
+it leaves open is mended in `_incarnation` and its layers: a failing `on_start` is a failed start, any unexpected
 exception ends the actor, `SystemExit` ends only the actor that raised it, a stop overtakes the
 mailbox, and every end is declared exactly once, after `on_stop` (supervision.md B 8).
 """
@@ -22,7 +22,8 @@ from treewarden.actors._context import Context
 from treewarden.actors._durable import Durable
 from treewarden.actors._exits import ExitReason, Normal
 from treewarden.actors._ids import ActorPath, Generation
-from treewarden.actors._incarnation import Incarnation, running_incarnation
+from treewarden.actors._incarnation import Incarnation
+from treewarden.actors._life import running_incarnation
 from treewarden.actors._messages import ChildNotice, StopReport
 from treewarden.actors._outline import outline, put_attributes
 from treewarden.actors._ref import ActorRef

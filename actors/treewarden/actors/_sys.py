@@ -14,8 +14,9 @@ import pykka
 
 from treewarden.actors._errors import ActorDead, AskCycle
 from treewarden.actors._ids import ActorPath, Generation
-from treewarden.actors._incarnation import Incarnation, running_incarnation
+from treewarden.actors._incarnation import Incarnation
 from treewarden.actors._instruments import KEPT_EVENTS, ActorStatistics
+from treewarden.actors._life import running_incarnation
 from treewarden.actors._reply import Reply
 from treewarden.actors._requests import (
     DescribeState,
