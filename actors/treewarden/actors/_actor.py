@@ -1,9 +1,9 @@
 """The actor base class, and the one place that touches pykka's hooks.
 
 pykka 4.5's `Actor` stays the base, so refs, futures and proxies work as its users know them. What
-it leaves open is mended in `_incarnation` and its layers: a failing `on_start` is a failed start, any unexpected
-exception ends the actor, `SystemExit` ends only the actor that raised it, a stop overtakes the
-mailbox, and every end is declared exactly once, after `on_stop` (supervision.md B 8).
+it leaves open is mended in `_incarnation` and its layers: a failing `on_start` is a failed start, any
+unexpected exception ends the actor, `SystemExit` ends only the actor that raised it, a stop overtakes
+the mailbox, and every end is declared exactly once, after `on_stop` (supervision.md B 8).
 """
 
 import contextlib
