@@ -512,7 +512,14 @@ def picky(raises: BaseException, base: type[Picky] = Picky) -> type[Picky]:
     return type("Picky", (base,), {"raises": raises, "snapshot_schema": "picky", "__module__": __name__})
 
 
-ANYTHING = [ValueError("no twos"), Ignore("decline"), Rejected("no"), SystemExit(3), KeyboardInterrupt()]
+class Wordless(Exception):
+    """Cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+ANYTHING = [ValueError("no twos"), Wordless(), Ignore("decline"), Rejected("no"), SystemExit(3), KeyboardInterrupt()]
 
 
 @pytest.mark.parametrize("base", [Picky, PickyMigrator])

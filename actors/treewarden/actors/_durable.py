@@ -19,7 +19,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Never, final
 
-from treewarden.actors._errors import StateUnusable, TreewardenError
+from treewarden.actors._errors import StateUnusable, TreewardenError, describe_error
 from treewarden.actors._events import SnapshotFellBack, SnapshotQuarantined
 from treewarden.actors._exits import ExitReason, Normal, Shutdown
 from treewarden.actors._ids import ActorPath
@@ -262,7 +262,7 @@ class _Failed:
     error: BaseException
 
     def __str__(self) -> str:
-        return f"record {self.sequence}: {self.doing} raised {type(self.error).__name__}: {self.error}"
+        return f"record {self.sequence}: {self.doing} raised {describe_error(self.error)}"
 
 
 def _commit(incarnation: "Life", snapshots: Snapshots, claim: Claim, operation: Operation) -> None:

@@ -7,7 +7,7 @@ child (OTP supervisor, "Restart Strategy"; supervision.md A.2).
 from dataclasses import dataclass
 from typing import TypeAlias, final
 
-from treewarden.actors._errors import TreewardenError
+from treewarden.actors._errors import TreewardenError, describe_error
 
 __all__ = [
     "Crashed",
@@ -83,18 +83,10 @@ def describe_exit(reason: ExitReason) -> str:
         case Crashed(TreewardenError() as error):
             return f"crashed: {error}"  # our own messages say what they are
         case Crashed(error):
-            text = _text_of(error)
-            return f"crashed: {type(error).__name__}: {text}" if text else f"crashed: {type(error).__name__}"
+            return f"crashed: {describe_error(error)}"
         case Killed():
             return "killed"
         case Unresponsive(after):
             return f"unresponsive after {after:g} s"
         case Gone():
             return "gone (reason no longer known)"
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error).strip()
-    except BaseException:  # noqa: BLE001 - boundary to the error's own code: no wording must cost the news of an end
-        return ""
