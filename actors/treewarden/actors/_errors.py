@@ -106,7 +106,7 @@ class StateCallbackFailed(TreewardenError):
     """
 
     def __init__(self, call: str, crash: "Crashed") -> None:
-        super().__init__(f"{call} failed, the state is unchanged: {type(crash.error).__name__}: {crash.error}")
+        super().__init__(f"{call} failed, the state is unchanged: {describe_error(crash.error)}")
         self.call, self.crash = call, crash
 
 
