@@ -126,6 +126,25 @@ def test_an_unhandled_cycle_ends_those_in_it_with_its_name(threads: "Threads") -
     assert [False, False] == [one.is_alive(), other.is_alive()]
 
 
+def test_a_system_call_is_a_wait_too_and_closes_a_cycle(threads: "Threads") -> None:
+    """The one that is called is in a handler until it is answered, so nobody attends to the call."""
+    (asker, _), (asked, _) = threads.script("/asker"), threads.script("/asked")
+    found: list[object] = []
+
+    def look(_: "Scripted") -> None:
+        try:
+            asker.sys.replace_state(found.append, timeout=PATIENCE)
+        except AskCycle as cycle:
+            found.append(cycle.paths)
+        found.append(asker.sys.status(timeout=PATIENCE).state)  # it has promised to raise nothing
+
+    asker.ask(doing(lambda _: asked.ask(doing(look), timeout=PATIENCE)), timeout=PATIENCE)
+    threads.settle()
+
+    assert [("/asked", "/asker", "/asked"), None] == found, "and what was refused was not sent"
+    assert () == threads.system.asks.in_flight()
+
+
 @pytest.mark.parametrize("how", ["get", "map", "join", "proxy"])
 def test_waiting_later_for_the_future_of_an_ask_is_waiting_too(threads: "Threads", how: str) -> None:
     """`block=False` and then `get` inside a handler; pykka's futures and proxies come to the same."""

@@ -12,8 +12,11 @@ import pytest
 from treewarden.actors import (
     Actor,
     ActorPath,
+    Address,
     Crashed,
+    Down,
     ExitReason,
+    ExitSignal,
     Fenced,
     Ignore,
     MessageFenced,
@@ -509,7 +512,14 @@ def picky(raises: BaseException, base: type[Picky] = Picky) -> type[Picky]:
     return type("Picky", (base,), {"raises": raises, "snapshot_schema": "picky", "__module__": __name__})
 
 
-ANYTHING = [ValueError("no twos"), Ignore("decline"), Rejected("no"), SystemExit(3), KeyboardInterrupt()]
+class Wordless(Exception):
+    """Cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+ANYTHING = [ValueError("no twos"), Wordless(), Ignore("decline"), Rejected("no"), SystemExit(3), KeyboardInterrupt()]
 
 
 @pytest.mark.parametrize("base", [Picky, PickyMigrator])
@@ -540,6 +550,86 @@ def test_the_older_snapshot_is_restored_into_an_object_made_anew(durable: World,
     assert ["init", "restore 2", "init", "restore 1", "start"] == journal
     assert (False, False, True) == left
     assert ref.is_alive()
+
+
+class Sociable(Keeper):
+    """Makes itself known and looks after others as it is made; cannot take in a 2."""
+
+    neighbour: ClassVar[Any] = None  # somebody who lives
+    nobody: ClassVar[Any] = None  # an address that reaches nobody
+
+    def __init__(self, journal: list[str], acts: dict[str, Callable[[Keeper], object]]) -> None:
+        super().__init__(journal, acts)
+        self.seen: list[object] = []
+        self.context.register("sociable")
+        self.context.join("makers")
+        self.monitors = [self.context.monitor(target) for target in (self.neighbour, self.nobody)]
+
+    def restore(self, state: dict[str, int]) -> None:
+        super().restore(state)
+        if self.number == 2:
+            self.context.register("of the attempt that failed")
+            self.context.trap_exits()
+            self.context.link(self.neighbour)
+            self.context.link(self.nobody)
+            raise ValueError("no twos")
+
+    def on_receive(self, message: Any) -> Any:
+        if isinstance(message, Down | ExitSignal):
+            self.seen.append(message)
+            return None
+        return super().on_receive(message)
+
+
+def test_what_an_attempt_that_failed_registered_and_tied_is_undone_before_the_next(
+    durable: World, store: HeldStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A.12, A.16, A.18: else its names would be taken, by itself, and each end would be told once for each attempt."""
+    for number in (1, 2):
+        put(store, {"number": number}, schema=f"actor:{__name__}:Sociable")
+    neighbour, _ = durable.script("/neighbour")
+    durable.settle()
+    monkeypatch.setattr(Sociable, "neighbour", neighbour)
+    monkeypatch.setattr(Sociable, "nobody", Address.of("/nobody", durable.system))
+    ref, _ = start(durable, Sociable)
+    durable.directory.register(A, ref)
+    names = durable.system.names
+    assert ref == names.whereis("sociable")
+    assert names.whereis("of the attempt that failed") is None
+    assert [ref] == [member.ref for member in names.members("makers")]
+    neighbour.kill()
+    durable.settle()
+
+    assert ref.is_alive(), "the link is undone"
+    seen, monitors = ask(durable, ref, lambda actor: (actor.seen, actor.monitors))
+    assert monitors[::-1] == [down.monitor for down in seen]
+
+
+class Watched:
+    """Looks at its actor when the actor lets go of it."""
+
+    def __init__(self, actor: Actor, whole: list[bool]) -> None:
+        self._actor, self._whole = actor, whole
+
+    def __del__(self) -> None:
+        self._whole.append(hasattr(self._actor, "context") and hasattr(self._actor, "actor_ref"))
+
+
+def test_an_object_that_is_made_anew_never_lacks_what_other_threads_use(durable: World, store: HeldStore) -> None:
+    """Whoever gives up on it at that very moment finds its ref, to tell those that are tied to it."""
+    for number in (1, 2):
+        put(store, {"number": number})
+    whole: list[bool] = []
+
+    def restore(actor: Any) -> None:
+        if "restore" == actor.journal[-1] and actor.journal.count("restore") == 1:
+            actor.first = Watched(actor, whole)
+            raise ValueError("not this one")
+
+    ref, _ = start(durable, restore=restore)
+
+    assert ref.is_alive()
+    assert [True] == whole
 
 
 def test_after_a_fallback_the_next_start_does_not_fall_back_again(durable: World, store: HeldStore) -> None:
@@ -709,6 +799,43 @@ def test_a_successor_given_up_on_while_it_waits_holds_nothing(
     with pytest.raises(SnapshotMissing):
         store.latest(A)
     assert ["init"] == journal
+
+
+class Slow(Keeper):
+    """Holds its thread where the start looks whether it is durable, its end not being declared yet."""
+
+    looks: ClassVar[list[Callable[[], object]]] = []
+
+    @classmethod
+    def is_durable(cls) -> bool:
+        if cls.looks:
+            cls.looks.pop()()
+        return True
+
+
+def test_one_given_up_on_just_before_it_claims_takes_nothing_from_its_successor(
+    threaded: World, store: HeldStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A.15: the successor's state is its own to write, whenever the thread of the older one comes back."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        entered.set()
+        assert go_on.wait(PATIENCE)
+
+    monkeypatch.setattr(Slow, "looks", [hang, lambda: None])  # the last is for `spawn`
+    zombie = threaded.spawn(Slow, [])
+    assert entered.wait(PATIENCE)
+    zombie.incarnation().abandon(Unresponsive(1.0))
+    successor = threaded.spawn(Slow, [])
+    successor.tell(5)
+    assert 5 == successor.ask("persist", timeout=PATIENCE)
+    go_on.set()
+    threaded.settle()
+    successor.tell(6)
+
+    assert 6 == successor.ask("persist", timeout=PATIENCE)
+    assert {"number": 6} == store.latest(A).state
 
 
 def test_an_actor_given_up_on_while_it_restores_judges_nothing_and_never_starts(

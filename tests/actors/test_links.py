@@ -8,6 +8,7 @@ import pytest
 
 from treewarden.actors import (
     Actor,
+    ActorDead,
     ActorPath,
     ActorRef,
     Address,
@@ -320,6 +321,27 @@ def test_the_end_of_a_supervisor_passes_along_its_links(world: "World") -> None:
     world.settle()
 
     assert [Killed()] == ended(world, other)
+
+
+class Wordless(Exception):
+    """Cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def test_an_error_that_cannot_be_told_costs_nobody_the_news_of_the_end(world: "World") -> None:
+    """A.7, A.12: a line about it is worded between the end and its notice."""
+    overseer, one = world.spawn(Overseer, path="/top"), world.spawn(Partner)
+    do(world, one, lambda actor: actor.context.link(overseer))
+    reason = Crashed(Wordless())
+    one.request_stop(reason)
+    world.settle()
+
+    assert [reason] == [exited.reason for exited in world.exits()]
+    assert "crashed: Wordless" == world.lines[-1].values["reason"]
+    with pytest.raises(ActorDead, match="crashed: Wordless"):
+        one.tell("too late")
 
 
 def test_an_orderly_end_linked_to_a_supervisor_is_not_worth_a_line(world: "World") -> None:

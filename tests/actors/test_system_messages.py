@@ -120,6 +120,17 @@ def leaving(state: object) -> object:
     raise SystemExit
 
 
+class Wordless(Exception):
+    """Cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def wordless(state: object) -> object:
+    raise Wordless
+
+
 def shapeless(state: object) -> object:
     return 7
 
@@ -141,11 +152,12 @@ def failing_start(actor: "Scripted") -> None:
     [
         (broken, "ValueError: no such state"),
         (leaving, "SystemExit"),
+        (wordless, "unchanged: Wordless$"),
         (shapeless, "found a state of type int, expected a mapping"),
         (reaching_out, r"found \['context'\] in the new state"),
         (nameless, r"found \[4\] in the new state"),
     ],
-    ids=["raises", "exits", "no mapping", "machinery", "no name"],
+    ids=["raises", "exits", "no words", "no mapping", "machinery", "no name"],
 )
 def test_a_replace_state_that_fails_changes_nothing_and_the_actor_lives(
     threads: "Threads", function: Callable[[Any], object], why: str
@@ -343,6 +355,19 @@ def test_a_stop_lets_in_the_system_messages_that_waited(steps: "Steps") -> None:
     ref.incarnation().tell_system("last")
     steps.settle()
     ref.incarnation().tell_system(Stop(Shutdown("done")))
+    steps.settle()
+
+    assert [Shutdown("done")] == [exited.reason for exited in steps.exits()]
+
+
+def test_an_actor_that_is_stopping_cannot_be_suspended(steps: "Steps") -> None:
+    """Else a supervisor that was suspended a moment after it was told to stop would never hear of its children's ends."""
+    ref = steps.spawn(Framework)
+    steps.settle()
+    ref.incarnation().tell_system(Stop(Shutdown("done")))
+    steps.settle()
+    assert send(steps, ref, Suspend).get(timeout=0) is None
+    ref.incarnation().tell_system("last")
     steps.settle()
 
     assert [Shutdown("done")] == [exited.reason for exited in steps.exits()]

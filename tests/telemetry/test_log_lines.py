@@ -47,6 +47,29 @@ def test_an_actors_lines_carry_its_path_and_its_values() -> None:
     assert "port=8000" in lines[0]
 
 
+class Unsayable:
+    """A value that cannot be written."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def test_a_line_that_cannot_be_written_costs_the_actor_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """The `Log` of an actor never raises: its machinery writes lines where nothing may go wrong."""
+    stream = io.StringIO()
+    log = LogLines(stream).of_actor(ActorPath("/dev/api"))
+    log.error("unsayable", value=Unsayable())
+    log.info("goes on")
+    stream_text = stream.getvalue()
+    stream.close()
+    for write in (log.info, log.warning, log.error):
+        write("lost")
+
+    assert "goes on" in stream_text
+    told = capsys.readouterr().err.splitlines()
+    assert ["RuntimeError", *["ValueError"] * 3] == [line.rpartition(": ")[2] for line in told]
+
+
 def test_colours_are_for_terminals_only() -> None:
     plain, terminal = io.StringIO(), Terminal()
 

@@ -1,9 +1,9 @@
 """The actor base class, and the one place that touches pykka's hooks.
 
 pykka 4.5's `Actor` stays the base, so refs, futures and proxies work as its users know them. What
-it leaves open is mended in `_incarnation`: a failing `on_start` is a failed start, any unexpected
-exception ends the actor, `SystemExit` ends only the actor that raised it, a stop overtakes the
-mailbox, and every end is declared exactly once, after `on_stop` (supervision.md B 8).
+it leaves open is mended in `_incarnation` and its layers: a failing `on_start` is a failed start, any
+unexpected exception ends the actor, `SystemExit` ends only the actor that raised it, a stop overtakes
+the mailbox, and every end is declared exactly once, after `on_stop` (supervision.md B 8).
 """
 
 import contextlib
@@ -22,7 +22,8 @@ from treewarden.actors._context import Context
 from treewarden.actors._durable import Durable
 from treewarden.actors._exits import ExitReason, Normal
 from treewarden.actors._ids import ActorPath, Generation
-from treewarden.actors._incarnation import Incarnation, running_incarnation
+from treewarden.actors._incarnation import Incarnation
+from treewarden.actors._life import running_incarnation
 from treewarden.actors._messages import ChildNotice, StopReport
 from treewarden.actors._outline import outline, put_attributes
 from treewarden.actors._ref import ActorRef
@@ -245,8 +246,7 @@ class _Construction:
         if self._blank is None:
             self._blank = vars(self._actor).copy()  # by now it has what every actor is given
         else:
-            vars(self._actor).clear()
-            vars(self._actor).update(self._blank)
+            put_attributes(self._actor, self._blank)  # what every actor is given is there all the while
             _empty_slots(self._actor)
         self._actor.__init__(*self._spec.args, **self._spec.kwargs)  # type: ignore[misc]  # the object was made before
 

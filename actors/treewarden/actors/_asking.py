@@ -2,8 +2,8 @@
 
 An actor that waits inside its own code handles nothing meanwhile. So when A waits on B and B is about
 to wait on A, neither is ever answered (gen_server calls the shortest such cycle `calling_self`).
-Every wait of an actor is entered here before it begins, and the one that would close a cycle is
-refused at once, with a deadline or without.
+Every wait of an actor is entered here before it begins, one on a system call (`ref.sys`) too, and the
+one that would close a cycle is refused at once, with a deadline or without.
 
 Only certain cycles are refused. The chain is followed from an actor only while it is itself in such
 a wait, and not past an answer that is there already, an actor that has ended, or a reply that was
@@ -25,7 +25,7 @@ from treewarden.actors._errors import AskCycle
 from treewarden.actors._ids import ActorPath
 
 if TYPE_CHECKING:
-    from treewarden.actors._incarnation import Incarnation
+    from treewarden.actors._life import Life
     from treewarden.actors._reply import Reply
 
 __all__ = ["AskInFlight", "Asks"]
@@ -50,11 +50,9 @@ class Asks:
         # Held over the look along the chain and the entry that follows it: of two waits that close a
         # cycle at the same moment the second sees the first. Never held while calling out.
         self._entering = threading.Lock()
-        self._waits: dict[Incarnation, _Wait] = {}  # by asker
+        self._waits: dict[Life, _Wait] = {}  # by asker
 
-    def waiting(
-        self, asker: "Incarnation | None", asked: "Incarnation", reply: "Reply[Any]"
-    ) -> AbstractContextManager[None]:
+    def waiting(self, asker: "Life | None", asked: "Life", reply: "Reply[Any]") -> AbstractContextManager[None]:
         """While it is entered, `asker` waits on `asked` for `reply`; nobody's wait (None) is not noted.
 
         Entering raises `AskCycle` if that would close a cycle.
@@ -103,7 +101,7 @@ class _Wait:
 
     __slots__ = ("_asks", "asked", "asker", "reply")
 
-    def __init__(self, asks: Asks, asker: "Incarnation", asked: "Incarnation", reply: "Reply[Any]") -> None:
+    def __init__(self, asks: Asks, asker: "Life", asked: "Life", reply: "Reply[Any]") -> None:
         self._asks, self.asker, self.asked, self.reply = asks, asker, asked, reply
 
     def __enter__(self) -> None:

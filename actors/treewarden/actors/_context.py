@@ -10,7 +10,8 @@ from treewarden.actors._clock import Clock
 from treewarden.actors._durable import persist
 from treewarden.actors._exits import ExitReason, Normal
 from treewarden.actors._ids import ActorPath, Generation
-from treewarden.actors._incarnation import Incarnation, running_incarnation
+from treewarden.actors._incarnation import Incarnation
+from treewarden.actors._life import running_incarnation
 from treewarden.actors._links import Monitor, demonitor, link, monitor, trap, unlink
 from treewarden.actors._names import Names
 from treewarden.actors._ref import ActorRef, Address

@@ -19,7 +19,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Never, final
 
-from treewarden.actors._errors import StateUnusable, TreewardenError
+from treewarden.actors._errors import StateUnusable, TreewardenError, describe_error
 from treewarden.actors._events import SnapshotFellBack, SnapshotQuarantined
 from treewarden.actors._exits import ExitReason, Normal, Shutdown
 from treewarden.actors._ids import ActorPath
@@ -27,7 +27,8 @@ from treewarden.actors._snapshots import ACTOR_SCHEMA, Claim, ClaimLost, Snapsho
 from treewarden.storage import Operation, Put, Quarantine, SchemaTooNew, Snapshot, SnapshotCorrupt, SnapshotMissing
 
 if TYPE_CHECKING:
-    from treewarden.actors._incarnation import Incarnation
+    from treewarden.actors._life import Life
+    from treewarden.actors._starting import Starting
 
 __all__ = ["Durable", "Persist", "let_go", "migrated", "persist", "recover", "save_at_end"]
 
@@ -85,7 +86,7 @@ def migrated(state: object, step: Callable[[Any, int], Any], *, found: int, know
     return state
 
 
-def recover(incarnation: "Incarnation", make: Callable[[], None]) -> None:
+def recover(incarnation: "Starting", make: Callable[[], None]) -> None:
     """Have the actor take in what is stored of it, if it is durable; `make` fills its object in anew.
 
     Raises:
@@ -100,7 +101,10 @@ def recover(incarnation: "Incarnation", make: Callable[[], None]) -> None:
     if type(actor).restore is Durable.restore:
         raise TypeError(f"{_class_path(type(actor))} overrides snapshot() but not restore(state): override both")
     snapshots = incarnation.system.service(Snapshots)
-    claim = incarnation.claim = snapshots.claim(incarnation.path)
+    try:
+        claim = incarnation.claim = snapshots.claim(incarnation.path, unless=incarnation.has_ended)
+    except ClaimLost:
+        return  # given up on a moment ago
     # The end may have been declared before the claim was there to be let go; `let_go` has the counterpart.
     if incarnation.has_ended():
         snapshots.release(claim)
@@ -109,7 +113,7 @@ def recover(incarnation: "Incarnation", make: Callable[[], None]) -> None:
     claim.recovered = True
 
 
-def persist(incarnation: "Incarnation") -> None:
+def persist(incarnation: "Life") -> None:
     """Write the actor's state and return once it is durable; see `Context.persist`."""
     actor, claim = incarnation.actor, incarnation.claim
     assert actor is not None
@@ -129,7 +133,7 @@ def persist(incarnation: "Incarnation") -> None:
     _commit(incarnation, incarnation.system.service(Snapshots), claim, put)
 
 
-def save_at_end(incarnation: "Incarnation", reason: ExitReason) -> None:
+def save_at_end(incarnation: "Life", reason: ExitReason) -> None:
     """After `on_stop`: write the state of an actor that ends in good order."""
     claim = incarnation.claim
     # One that was given up on is silent here: it did not ask to write anything.
@@ -137,7 +141,7 @@ def save_at_end(incarnation: "Incarnation", reason: ExitReason) -> None:
         persist(incarnation)
 
 
-def let_go(incarnation: "Incarnation") -> None:
+def let_go(incarnation: "Life") -> None:
     """Write nothing more: the end was declared. Safe from any thread, never blocks."""
     claim = incarnation.claim
     if claim is not None:
@@ -156,9 +160,7 @@ class _PersistedTooEarly(TreewardenError):
 class _Recovery:
     """One start's way through what is stored of its path."""
 
-    def __init__(
-        self, incarnation: "Incarnation", snapshots: Snapshots, claim: Claim, make: Callable[[], None]
-    ) -> None:
+    def __init__(self, incarnation: "Starting", snapshots: Snapshots, claim: Claim, make: Callable[[], None]) -> None:
         assert incarnation.actor is not None
         self._incarnation, self._snapshots, self._claim, self._make = incarnation, snapshots, claim, make
         self._actor = incarnation.actor
@@ -260,10 +262,10 @@ class _Failed:
     error: BaseException
 
     def __str__(self) -> str:
-        return f"record {self.sequence}: {self.doing} raised {type(self.error).__name__}: {self.error}"
+        return f"record {self.sequence}: {self.doing} raised {describe_error(self.error)}"
 
 
-def _commit(incarnation: "Incarnation", snapshots: Snapshots, claim: Claim, operation: Operation) -> None:
+def _commit(incarnation: "Life", snapshots: Snapshots, claim: Claim, operation: Operation) -> None:
     try:
         snapshots.commit(claim, [operation])
     except ClaimLost:

@@ -25,6 +25,7 @@ __all__ = [
     "StateNotReplaceable",
     "StateUnusable",
     "TreewardenError",
+    "describe_error",
 ]
 
 
@@ -105,7 +106,7 @@ class StateCallbackFailed(TreewardenError):
     """
 
     def __init__(self, call: str, crash: "Crashed") -> None:
-        super().__init__(f"{call} failed, the state is unchanged: {type(crash.error).__name__}: {crash.error}")
+        super().__init__(f"{call} failed, the state is unchanged: {describe_error(crash.error)}")
         self.call, self.crash = call, crash
 
 
@@ -149,3 +150,12 @@ class InvalidChildSpec(TreewardenError):
     def __init__(self, field: str, found: object, expected: str) -> None:
         super().__init__(f"invalid child spec: {field}: found {found!r}, expected {expected}")
         self.field, self.found, self.expected = field, found, expected
+
+
+def describe_error(error: BaseException) -> str:
+    """Its type and its words: `ValueError: no such port`; the type alone if it has none, or cannot say them."""
+    try:
+        text = str(error).strip()
+    except BaseException:  # noqa: BLE001 - boundary to the error's own code: no wording must cost the news of an end
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

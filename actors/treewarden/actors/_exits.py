@@ -7,7 +7,7 @@ child (OTP supervisor, "Restart Strategy"; supervision.md A.2).
 from dataclasses import dataclass
 from typing import TypeAlias, final
 
-from treewarden.actors._errors import TreewardenError
+from treewarden.actors._errors import TreewardenError, describe_error
 
 __all__ = [
     "Crashed",
@@ -83,8 +83,7 @@ def describe_exit(reason: ExitReason) -> str:
         case Crashed(TreewardenError() as error):
             return f"crashed: {error}"  # our own messages say what they are
         case Crashed(error):
-            text = str(error).strip()
-            return f"crashed: {type(error).__name__}: {text}" if text else f"crashed: {type(error).__name__}"
+            return f"crashed: {describe_error(error)}"
         case Killed():
             return "killed"
         case Unresponsive(after):

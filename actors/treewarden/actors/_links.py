@@ -22,7 +22,7 @@ from treewarden.actors._exits import ExitReason, Gone, describe_exit, is_abnorma
 from treewarden.actors._messages import Stop
 
 if TYPE_CHECKING:
-    from treewarden.actors._incarnation import Incarnation
+    from treewarden.actors._lanes import Lanes
     from treewarden.actors._ref import ActorRef, Address
 
     Target: TypeAlias = ActorRef[Any] | Address
@@ -35,6 +35,7 @@ __all__ = [
     "Ties",
     "cut_ties",
     "demonitor",
+    "drop_ties",
     "link",
     "monitor",
     "trap",
@@ -52,7 +53,7 @@ class Monitor:
 
     __slots__ = ("_dropped", "owner", "target", "watched")
 
-    def __init__(self, owner: "Incarnation", target: "Target", watched: "Incarnation | None") -> None:
+    def __init__(self, owner: "Lanes", target: "Target", watched: "Lanes | None") -> None:
         self.owner: Final = owner
         self.target: Final = target
         """What is monitored: an incarnation, or the address itself if it reached nobody."""
@@ -102,15 +103,20 @@ class ExitSignal:
 class Signal:
     """A `Down` or `ExitSignal` in a mailbox, which may still be called off."""
 
-    __slots__ = ("_monitor", "message")
+    __slots__ = ("_called_off", "_monitor", "message")
 
     def __init__(self, message: Down | ExitSignal) -> None:
         self.message = message
         self._monitor = message.monitor if isinstance(message, Down) else None
+        self._called_off = False  # written and read on the receiver's turn only
+
+    def call_off(self) -> None:
+        """Let it not be handled."""
+        self._called_off = True
 
     def is_void(self) -> bool:
-        """Whether its monitor was dropped meanwhile."""
-        return self._monitor is not None and self._monitor.is_dropped()
+        """Whether it was called off, or its monitor dropped, meanwhile."""
+        return self._called_off or (self._monitor is not None and self._monitor.is_dropped())
 
 
 @final
@@ -122,11 +128,11 @@ class Ties:
     def __init__(self) -> None:
         self.monitors: dict[Monitor, None] = {}  # those it set
         self.watchers: dict[Monitor, None] = {}  # those set on it
-        self.links: dict[Incarnation, None] = {}
+        self.links: dict[Lanes, None] = {}
         self.traps = False
 
 
-def monitor(owner: "Incarnation", target: "Target", watched: "Incarnation | None") -> Monitor:
+def monitor(owner: "Lanes", target: "Target", watched: "Lanes | None") -> Monitor:
     """Have `owner` told once when `watched` has ended; at once if it has, or is nobody."""
     made = Monitor(owner, target, watched)
     with _tying:
@@ -140,7 +146,7 @@ def monitor(owner: "Incarnation", target: "Target", watched: "Incarnation | None
     return made
 
 
-def demonitor(owner: "Incarnation", dropped: Monitor) -> None:
+def demonitor(owner: "Lanes", dropped: Monitor) -> None:
     """Drop a monitor together with a `Down` that is on its way.
 
     Raises:
@@ -153,7 +159,7 @@ def demonitor(owner: "Incarnation", dropped: Monitor) -> None:
         _forget(dropped)
 
 
-def link(me: "Incarnation", target: "Target", other: "Incarnation | None") -> None:
+def link(me: "Lanes", target: "Target", other: "Lanes | None") -> None:
     """Bind two incarnations; a dead `other`, or nobody, sends its exit signal at once."""
     if other is me:
         return
@@ -166,7 +172,7 @@ def link(me: "Incarnation", target: "Target", other: "Incarnation | None") -> No
         _signal_exit(me, target, reason)
 
 
-def unlink(me: "Incarnation", other: "Incarnation") -> None:
+def unlink(me: "Lanes", other: "Lanes") -> None:
     """Undo a link, if there is one, on both sides."""
     with _tying:
         for one, partner in ((me, other), (other, me)):
@@ -174,13 +180,29 @@ def unlink(me: "Incarnation", other: "Incarnation") -> None:
                 one.ties.links.pop(partner, None)
 
 
-def trap(me: "Incarnation") -> None:
+def trap(me: "Lanes") -> None:
     """From now on exit signals reach `me` as messages."""
     with _tying:
         _ties(me).traps = True
 
 
-def cut_ties(ended: "Incarnation", reason: ExitReason) -> None:
+def drop_ties(me: "Lanes") -> None:
+    """Undo what `me` has set up, on its own turn: its monitors, its links, its trap. Who monitors `me` still does."""
+    with _tying:
+        if me.ties is None:
+            return
+        for own in me.ties.monitors:
+            own.drop()
+            _forget_watcher(own)
+        for partner in me.ties.links:
+            if partner.ties is not None:
+                partner.ties.links.pop(me, None)
+        me.ties.monitors.clear()
+        me.ties.links.clear()
+        me.ties.traps = False
+
+
+def cut_ties(ended: "Lanes", reason: ExitReason) -> None:
     """Tell everyone who is tied to `ended`, whose end was just declared, and forget them all."""
     with _tying:
         if ended.ties is None:  # nobody can tie to it any more
@@ -199,7 +221,7 @@ def cut_ties(ended: "Incarnation", reason: ExitReason) -> None:
         _signal_exit(partner, _ref_of(ended), reason)
 
 
-def _ties(of: "Incarnation") -> Ties:
+def _ties(of: "Lanes") -> Ties:
     if of.ties is None:
         of.ties = Ties()
     return of.ties
@@ -224,7 +246,7 @@ def _tell_down(watcher: Monitor, reason: ExitReason) -> None:
     watcher.owner.tell_if_alive(Signal(Down(watcher.target, reason, watcher)))
 
 
-def _signal_exit(to: "Incarnation", source: "Target", reason: ExitReason) -> None:
+def _signal_exit(to: "Lanes", source: "Target", reason: ExitReason) -> None:
     ties = to.ties
     if to.spec.actor_class.child_type is ChildType.SUPERVISOR:
         # A supervisor traps, and drops exits that are not its children's (supervisor(3)): whoever
@@ -237,6 +259,6 @@ def _signal_exit(to: "Incarnation", source: "Target", reason: ExitReason) -> Non
         to.tell_system(Stop(reason))
 
 
-def _ref_of(incarnation: "Incarnation") -> "ActorRef[Any]":
+def _ref_of(incarnation: "Lanes") -> "ActorRef[Any]":
     assert incarnation.actor is not None
     return incarnation.actor.actor_ref

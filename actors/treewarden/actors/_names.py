@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, final
 from treewarden.actors._errors import ActorDead, AlreadyRegistered
 
 if TYPE_CHECKING:
-    from treewarden.actors._incarnation import Incarnation
+    from treewarden.actors._life import Life
     from treewarden.actors._ref import ActorRef
 
 __all__ = ["Member", "Names"]
@@ -48,8 +48,8 @@ class Names:
         # Guards the writes to all three. Never held while calling out.
         self._writing = threading.Lock()
         self._names: dict[str, Member] = {}
-        self._topics: dict[str, dict[Incarnation, Member]] = {}  # in the order of joining
-        self._held: dict[Incarnation, _Held] = {}
+        self._topics: dict[str, dict[Life, Member]] = {}  # in the order of joining
+        self._held: dict[Life, _Held] = {}
 
     # Reading
 
@@ -86,7 +86,7 @@ class Names:
 
     # For contexts, whose actor it is, and for its end
 
-    def register(self, holder: "Incarnation", name: str, value: object) -> None:
+    def register(self, holder: "Life", name: str, value: object) -> None:
         """Give `name` to `holder`.
 
         Raises:
@@ -105,7 +105,7 @@ class Names:
         if taken and other is not None:
             raise AlreadyRegistered(name, other.ref)
 
-    def unregister(self, holder: "Incarnation", name: str) -> None:
+    def unregister(self, holder: "Life", name: str) -> None:
         """Take `name` from `holder`; another's stays."""
         with self._writing:
             held = self._held.get(holder)
@@ -114,7 +114,7 @@ class Names:
                 self._free(holder, name)
                 self._forget_if_empty(holder, held)
 
-    def join(self, joining: "Incarnation", topic: str, value: object) -> None:
+    def join(self, joining: "Life", topic: str, value: object) -> None:
         """Put `joining` under `topic`; again, to change its value.
 
         Raises:
@@ -126,7 +126,7 @@ class Names:
             self._topics.setdefault(topic, {})[joining] = mine
             self._held.setdefault(joining, _Held()).topics.add(topic)
 
-    def leave(self, leaving: "Incarnation", topic: str) -> None:
+    def leave(self, leaving: "Life", topic: str) -> None:
         """Take `leaving` out of `topic`, if it is in."""
         with self._writing:
             held = self._held.get(leaving)
@@ -135,27 +135,27 @@ class Names:
                 self._part(leaving, topic)
                 self._forget_if_empty(leaving, held)
 
-    def release(self, ended: "Incarnation") -> None:
-        """Let go of all that `ended` holds; its end is declared, so it gets nothing more."""
+    def release(self, holder: "Life") -> None:
+        """Let go of all that `holder` holds; if its end is declared, it gets nothing more."""
         with self._writing:
-            held = self._held.pop(ended, None)
+            held = self._held.pop(holder, None)
             if held is not None:
                 for name in held.names:
-                    self._free(ended, name)
+                    self._free(holder, name)
                 for topic in held.topics:
-                    self._part(ended, topic)
+                    self._part(holder, topic)
 
-    def _free(self, holder: "Incarnation", name: str) -> None:
+    def _free(self, holder: "Life", name: str) -> None:
         if self._names[name].ref.incarnation() is holder:  # otherwise a successor has it already
             del self._names[name]
 
-    def _part(self, leaving: "Incarnation", topic: str) -> None:
+    def _part(self, leaving: "Life", topic: str) -> None:
         joined = self._topics[topic]
         del joined[leaving]
         if not joined:
             del self._topics[topic]
 
-    def _forget_if_empty(self, holder: "Incarnation", held: _Held) -> None:
+    def _forget_if_empty(self, holder: "Life", held: _Held) -> None:
         if not (held.names or held.topics):
             del self._held[holder]
 
@@ -166,12 +166,12 @@ def _runs(member: Member) -> bool:
     return not incarnation.has_ended() and incarnation.system.directory.lookup(member.ref.path) is member.ref
 
 
-def _refuse_the_dead(incarnation: "Incarnation", what: str) -> None:
+def _refuse_the_dead(incarnation: "Life", what: str) -> None:
     # Under the lock that `release` takes after the end was declared: it finds the name, or this the end.
     if incarnation.has_ended():
         raise ActorDead(f"{incarnation.path} has ended and cannot be registered as {what!r}")
 
 
-def _ref_of(incarnation: "Incarnation") -> "ActorRef[Any]":
+def _ref_of(incarnation: "Life") -> "ActorRef[Any]":
     assert incarnation.actor is not None
     return incarnation.actor.actor_ref

@@ -10,7 +10,7 @@ store's sequence orders there.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from functools import partial
 from typing import Final, final
@@ -63,10 +63,18 @@ class Snapshots:
         """Whether `snapshot` is the state of a durable actor."""
         return snapshot.schema.startswith(ACTOR_SCHEMA)
 
-    def claim(self, path: ActorPath) -> Claim:
-        """Take the right to write the state of `path` from whoever has it; blocks while that one's commit runs."""
+    def claim(self, path: ActorPath, *, unless: Callable[[], bool]) -> Claim:
+        """Take the right to write the state of `path` from whoever has it; blocks while that one's commit runs.
+
+        Raises:
+            ClaimLost: `unless()`, which tells whether the claimant has ended; whoever has the right keeps it.
+        """
         claim = Claim(path)
         with self._lock:
+            # Under the lock: a successor is made, and claims, only after this end was declared. So it
+            # is seen here, or the successor claims later and takes the right back.
+            if unless():
+                raise ClaimLost(path)
             self._claims[path] = claim
         self._settle(path)
         return claim

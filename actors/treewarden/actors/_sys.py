@@ -12,10 +12,11 @@ from typing import Any, Final, final
 
 import pykka
 
-from treewarden.actors._errors import ActorDead
+from treewarden.actors._errors import ActorDead, AskCycle
 from treewarden.actors._ids import ActorPath, Generation
-from treewarden.actors._incarnation import Incarnation, running_incarnation
+from treewarden.actors._incarnation import Incarnation
 from treewarden.actors._instruments import KEPT_EVENTS, ActorStatistics
+from treewarden.actors._life import running_incarnation
 from treewarden.actors._reply import Reply
 from treewarden.actors._requests import (
     DescribeState,
@@ -66,7 +67,7 @@ class SystemCalls:
 
     Each call waits at most `timeout` seconds. Unless it says otherwise it may raise:
     `pykka.Timeout`, no answer in time (the actor is in a handler); `ActorDead`, the actor has
-    ended; `Fenced`, the caller was given up on.
+    ended; `Fenced`, the caller was given up on; `AskCycle`, the actor waits on the caller itself.
     """
 
     __slots__ = ("_incarnation",)
@@ -97,7 +98,8 @@ class SystemCalls:
         """Have the actor leave its mailbox alone; system messages, stop and kill are still obeyed.
 
         Messages queue, in order; who asks waits and may time out. A suspended supervisor restarts
-        nobody until it goes on, as in OTP. A restart ends the suspension.
+        nobody until it goes on, as in OTP. A restart ends the suspension, and so does a stop: one that
+        is stopping is not suspended.
         """
         self._call(Suspend(Reply()), timeout)
 
@@ -141,7 +143,7 @@ class SystemCalls:
         return () if instrument is None else instrument.last_events()
 
     def status(self, *, timeout: float = GLANCE) -> ActorStatus:
-        """What can be seen of the actor, however it is; never raises, and waits only for its `state`."""
+        """What can be seen of the actor, however it is; raises nothing but `Fenced`, and waits only for its `state`."""
         it, clock = self._incarnation, self._incarnation.system.clock
         # Seen before it is asked to describe itself: that would be what it does.
         inside, message, mailbox = it.inside(), it.message_in_hand(), it.mailbox()
@@ -176,7 +178,7 @@ class SystemCalls:
     def _state(self, timeout: float) -> str | None:
         try:
             state: str = self._call(DescribeState(Reply()), timeout)
-        except (pykka.Timeout, ActorDead):
+        except (pykka.Timeout, ActorDead, AskCycle):
             return None
         return state
 
@@ -186,8 +188,10 @@ class SystemCalls:
             attend(it, request)  # in a handler of its own: it would wait for itself
             return request.reply.get(timeout=0)
         it.check_order(request)
-        it.tell_system(request)
-        # The end may have been declared, and the lane turned away, before the request was in it.
-        if it.has_ended():
-            request.reply.try_fail(ActorDead(f"{it.path} (generation {it.generation}) has ended"))
-        return request.reply.get(timeout=timeout)
+        # Before it is sent, as an ask: what is refused must not be attended to.
+        with it.waited_on(request.reply):
+            it.tell_system(request)
+            # The end may have been declared, and the lane turned away, before the request was in it.
+            if it.has_ended():
+                request.reply.try_fail(ActorDead(f"{it.path} (generation {it.generation}) has ended"))
+            return request.reply.get(timeout=timeout)

@@ -1,7 +1,9 @@
 """Events and actors' own logs as structlog lines: the only module that imports structlog."""
 
+import contextlib
 import sys
-from typing import TextIO
+from collections.abc import Callable, Mapping
+from typing import TextIO, final
 
 import structlog
 from structlog.typing import FilteringBoundLogger
@@ -42,9 +44,32 @@ class LogLines:
 
     def of_actor(self, path: ActorPath) -> Log:
         """The log that the actor at `path` writes to."""
-        log: Log = self._logger.bind(actor=path)
-        return log
+        return _ActorLog(self._logger.bind(actor=path))
 
     def _write(self, recorded: RecordedEvent) -> None:
         rendered = render(recorded.event)
         getattr(self._logger, rendered.level)(rendered.text)
+
+
+@final
+class _ActorLog:
+    """One actor's lines. It never raises: the machinery writes a line between an end and its notice, too."""
+
+    def __init__(self, logger: FilteringBoundLogger) -> None:
+        self._logger = logger
+
+    def info(self, event: str, **values: object) -> None:
+        self._write(self._logger.info, event, values)
+
+    def warning(self, event: str, **values: object) -> None:
+        self._write(self._logger.warning, event, values)
+
+    def error(self, event: str, **values: object) -> None:
+        self._write(self._logger.error, event, values)
+
+    def _write(self, write: Callable[..., object], event: str, values: Mapping[str, object]) -> None:
+        try:
+            write(event, **values)
+        except Exception as failure:  # noqa: BLE001 - log boundary: a closed stream, or a value without a repr, costs the line
+            with contextlib.suppress(OSError, ValueError):  # stderr may be the stream that is closed
+                sys.stderr.write(f"treewarden: a log line {event!r} could not be written: {type(failure).__name__}\n")

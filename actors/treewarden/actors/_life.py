@@ -1,0 +1,245 @@
+"""One life of an actor: what there is of it, and who may look.
+
+`Life`, `Lanes`, `Ending` and `Starting` are the layers of one class, `Incarnation`, each made of what
+is below it: its state, its messages, its end, its start, and on top its turns. One object is all of
+them, since its memory is what an idle actor costs; so every slot is here.
+
+Owned by whoever runs the actor, unless a comment says otherwise; the readers are safe from any thread.
+"""
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Final, final
+
+from treewarden.actors._crash import as_crash
+from treewarden.actors._errors import Fenced
+from treewarden.actors._events import MessageFenced
+from treewarden.actors._exits import Crashed, ExitReason
+from treewarden.actors._ids import ActorPath, Generation
+from treewarden.actors._messages import ChildNotice
+from treewarden.actors._post_mortem import NOTHING, LastWords, name_of
+from treewarden.actors._reply import Reply
+from treewarden.actors._status import Status, may_become
+
+if TYPE_CHECKING:
+    from treewarden.actors._actor import Actor
+    from treewarden.actors._child_spec import ChildSpec
+    from treewarden.actors._incarnation import Incarnation
+    from treewarden.actors._links import Ties
+    from treewarden.actors._snapshots import Claim
+    from treewarden.actors._system import ActorSystem
+    from treewarden.actors._timers import Timer
+
+__all__ = ["Ask", "Life", "running_incarnation", "thread"]
+
+thread: Final = threading.local()  # its `incarnation` is set while a thread runs one; `Incarnation.run` alone writes it
+
+
+def running_incarnation() -> "Incarnation | None":
+    """The incarnation whose code the calling thread is in, if any."""
+    found: Incarnation | None = getattr(thread, "incarnation", None)
+    return found
+
+
+@final
+class Ask:
+    """A message that somebody waits on."""
+
+    __slots__ = ("message", "reply")
+
+    def __init__(self, message: object, reply: Reply[Any]) -> None:
+        self.message, self.reply = message, reply
+
+
+class Life:
+    """The state of one incarnation, and how to look at it."""
+
+    __slots__ = (
+        "_busy",
+        "_deferred",
+        "_exit_reason",
+        "_exit_request",
+        "_exit_token",
+        "_fenced",
+        "_held",
+        "_in_hand",
+        "_inside",
+        "_kill_ordered",
+        "_last_words",
+        "_made",
+        "_make",
+        "_message",
+        "_notify",
+        "_ready_deferred",
+        "_started",
+        "_stop_ordered",
+        "_suspended",
+        "_system_lane",
+        "_timers",
+        "_token",
+        "_user_lane",
+        "_wanted_end",
+        "actor",
+        "claim",
+        "generation",
+        "instrument",
+        "parent",
+        "path",
+        "published",
+        "spec",
+        "status",
+        "stopped",
+        "system",
+        "ties",
+    )
+
+    def __init__(
+        self,
+        system: "ActorSystem",
+        spec: "ChildSpec",
+        *,
+        path: ActorPath,
+        parent: ActorPath | None,
+        generation: Generation,
+        notify: Callable[[ChildNotice], None] | None,
+    ) -> None:
+        self.system, self.spec = system, spec
+        self.path, self.parent, self.generation = path, parent, generation
+        self.actor: Actor | None = None
+        self.status = Status.NEW
+        self.stopped: Reply[ExitReason] = Reply()
+        self.published: object = None
+        self.claim: Claim | None = None  # on its stored state, if it is durable
+        self._notify = notify
+        self._make: Callable[[], None] | None = None
+        self._made = False  # whether __init__ has returned: before that no hook may be called
+        self._system_lane: deque[object] = deque()
+        self._user_lane: deque[object] = deque()
+        self._token = [True]
+        self._exit_token = [True]
+        self._exit_reason: ExitReason | None = None
+        self._exit_request: ExitReason | None = None
+        self._wanted_end: tuple[ExitReason, bool] | None = None  # the first declaration; see _declare_end
+        self._fenced = False
+        self._busy = False  # whether the actor's own code runs
+        self._kill_ordered = False
+        self._in_hand: Ask | None = None
+        self._deferred: set[Reply[Any]] = set()
+        self._held = False
+        self._ready_deferred = False
+        self._timers: set[Timer] = set()
+        self.ties: Ties | None = None  # _links guards it
+        self._started = False  # whether it has ever run
+        self._stop_ordered = False  # whether it has taken a stop request up
+        self._suspended: deque[object] | None = None  # the system messages that wait for `resume`, in order
+        self._message: object = NOTHING  # what the actor handles now
+        self._inside: tuple[int, float] | None = None  # the thread that runs this actor, and since when
+        self._last_words: LastWords | None = None
+        self.instrument = system.instruments.at(path)  # None, nearly always: each message pays one look at it
+        if self.instrument is not None:
+            self.instrument.begin(generation)
+
+    # Reading, from any thread
+
+    def is_fenced(self) -> bool:
+        """Whether this incarnation was declared dead while its code may still run."""
+        return self._fenced
+
+    def has_ended(self) -> bool:
+        """Whether the end was declared."""
+        return self._exit_reason is not None
+
+    def exit_reason(self) -> ExitReason | None:
+        """How it ended, from the moment the end is declared."""
+        return self._exit_reason
+
+    def is_suspended(self) -> bool:
+        """Whether the mailbox is left alone."""
+        return self._suspended is not None
+
+    def has_taken(self, reply: Reply[Any]) -> bool:
+        """Whether the actor took `reply` to be set later, by whomever."""
+        return reply in self._deferred
+
+    def reply_in_hand(self) -> Reply[Any] | None:
+        """The reply to the message in hand, unless nobody waits or it was taken for later."""
+        return None if self._in_hand is None else self._in_hand.reply
+
+    def message_in_hand(self) -> str | None:
+        """The type of the message that is being handled."""
+        return name_of(self._message)
+
+    def inside(self) -> tuple[int, float] | None:
+        """The thread that runs this actor now (`threading.get_ident`), and since when (monotonic)."""
+        return self._inside
+
+    def mailbox(self) -> int:
+        """How many messages wait."""
+        return len(self._user_lane)
+
+    def waited_on(self, reply: Reply[Any]) -> AbstractContextManager[None]:
+        """Entered while the calling thread waits for `reply` of this actor; `AskCycle` if only a deadline could end it."""
+        asker = running_incarnation()
+        return (self if asker is None else asker).system.asks.waiting(asker, self, reply)
+
+    # What a fenced one may not do
+
+    def check_order(self, order: object) -> None:
+        """Raise `Fenced` in a fenced actor that orders this one to end.
+
+        Its own children it may end: a supervisor that was given up on must still take them along.
+        """
+        sender = running_incarnation()
+        if sender is not None and sender.is_fenced() and self.parent != sender.path:
+            sender.refuse(order)
+
+    def refuse(self, what: object) -> None:
+        """Count an act of a fenced incarnation and raise `Fenced` in it."""
+        name = type(what.message if isinstance(what, Ask) else what).__name__
+        self.system.events.emit(MessageFenced(self.path, self.generation, name))
+        raise Fenced(f"{self.path} generation {self.generation} was given up on; its {name} is refused")
+
+    # Timers, from any thread
+
+    def keep_timer(self, timer: "Timer") -> None:
+        """Cancel `timer` when this incarnation ends."""
+        self._timers.add(timer)
+
+    def drop_timer(self, timer: "Timer") -> None:
+        """Forget a timer that has run or was cancelled."""
+        self._timers.discard(timer)
+
+    def _cancel_timers(self) -> None:
+        while self._timers:
+            with contextlib.suppress(KeyError):  # the last one has just run, on the timer thread
+                self._timers.pop().cancel()
+
+    # For the layers above
+
+    def _may_enter(self) -> bool:
+        """Mark the actor's code as running, unless a kill was ordered first."""
+        self._busy = True
+        # `kill` leaves its order and then looks at `_busy`; here it is the other way round, so one
+        # side sees the other, and no kill waits for code that began after it.
+        if self._kill_ordered:
+            self._busy = False
+        return self._busy
+
+    def _become(self, status: Status) -> None:
+        if not may_become(self.status, status):
+            raise AssertionError(f"{self.path}: {self.status} cannot become {status}")
+        self.status = status
+
+    def _crashed(self, error: BaseException) -> Crashed:
+        asked = self._in_hand is not None
+        return as_crash(error, where=f"{self.path} (generation {self.generation})" if asked else None)
+
+    def _report_late(self, crash: Crashed) -> None:
+        """Show a failure that did not become the exit reason."""
+        if not isinstance(crash.error, Fenced):  # that one was counted when it was raised
+            self.system.log(self.path).error(
+                "failed after its end was decided", error=repr(crash.error), traceback=crash.traceback
+            )
