@@ -136,7 +136,14 @@ class Restarts:
     # One child
 
     def restart(self, child: Child, notice: Exited, now: float, *, uptime: float) -> Restarted:
-        """Charge the end of `child` and have it, or its group, started again if the budget allows."""
+        """Charge the end of `child`, report it, and have it, or its group, started again if the budget allows."""
+        return self._restart(child, notice, now, uptime=uptime)
+
+    def restart_reported(self, child: Child, now: float, *, uptime: float) -> Restarted:
+        """The same for an end that was reported when it happened."""
+        return self._restart(child, None, now, uptime=uptime)
+
+    def _restart(self, child: Child, notice: Exited | None, now: float, *, uptime: float) -> Restarted:
         own = child.window
         window = self._window if own is None else own
         spent = window.spend(self.window_time(now))
@@ -159,11 +166,16 @@ class Restarts:
         used, allowed = len(spent.spent), window.limit.restarts
         self._roster.emit(ChildRestarting(self._roster.path_of(child), child.generation, delay, used, allowed))
         then = "it is restarted at once" if delay == 0 else f"it is restarted in {delay:g} s"
-        self._roster.report_crash(child, notice, now, used=used, allowed=allowed, then=then)
-        if not is_abnormal(notice.reason):  # the report saw to it otherwise
-            self._roster.note(Remember(child.id))
+        self._report(child, notice, now, used=used, allowed=allowed, then=then)
         self._start_again(self._roster.table.rows[child.id], delay, now)
         return Restarted.GOES_ON
+
+    def _report(self, child: Child, notice: Exited | None, now: float, *, used: int, allowed: int, then: str) -> None:
+        """Tell of an end that is not told of yet, and have what was spent remembered in any case."""
+        if notice is not None and is_abnormal(notice.reason):
+            self._roster.report_crash(child, notice, now, used=used, allowed=allowed, then=then)  # remembers too
+        else:
+            self._roster.note(Remember(child.id))
 
     def _start_again(self, child: Child, delay: float, now: float) -> None:
         strategy = self._settings.strategy
@@ -180,24 +192,23 @@ class Restarts:
             case _:
                 assert_never(strategy)
 
-    def _exhausted(self, child: Child, notice: Exited, used: int, now: float) -> Restarted:
+    def _exhausted(self, child: Child, notice: Exited | None, used: int, now: float) -> Restarted:
+        assert child.last_exit is not None
         roster, path = self._roster, self._roster.path_of(child)
         if child.window is not None:
             limit = child.window.limit
             roster.park(child)
-            roster.report_crash(child, notice, now, used=used, allowed=limit.restarts, then="it is parked as failed")
+            self._report(child, notice, now, used=used, allowed=limit.restarts, then="it is parked as failed")
             why = f"more than {limit.restarts} restarts within {limit.within:g} s"
             roster.emit(ChildFailed(path, used, limit.within, why))
             return Restarted.PARKED
         limit = self._window.limit
         then = f"{roster.path} gives up: {self._consequence}"
         roster.rest(child, ChildState.STOPPED)
-        roster.report_crash(child, notice, now, used=used, allowed=limit.restarts, then=then)
-        if not is_abnormal(notice.reason):
-            roster.note(Remember(child.id))
+        self._report(child, notice, now, used=used, allowed=limit.restarts, then=then)
         roster.emit(
             SupervisorGaveUp(
-                roster.path, child.id, notice.reason, used, limit.restarts, limit.within, self._consequence
+                roster.path, child.id, child.last_exit, used, limit.restarts, limit.within, self._consequence
             )
         )
         return Restarted.GIVES_UP
@@ -310,7 +321,10 @@ class Restarts:
     def _begin_start(self, group: _Group) -> None:
         group.phase = _Phase.STARTING
         # Of those that joined since, in their order now: `change` may have moved them.
-        group.to_start = OrderedDict.fromkeys(name for name in self._roster.table.rows if name in group.members)
+        table = self._roster.table
+        group.to_start = OrderedDict.fromkeys(name for name in table.rows if name in group.members)
+        for name in group.to_start:
+            table.put(replace(table.rows[name], retry_at=None))  # its time has come
 
     def _start_next(self, group: _Group, now: float) -> None:
         while group.current is None and group.to_start:
