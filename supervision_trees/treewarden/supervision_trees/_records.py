@@ -11,12 +11,13 @@ A record that cannot be believed is set aside with an event, and the one before 
 one the window begins empty, for a brake that cannot be read must not keep the tree from running.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Final, TypedDict, cast, final
 
 from treewarden.actors import ActorPath, ChildId, EventSink, SnapshotQuarantined, child_path
-from treewarden.storage import Discard, Put, Quarantine, Snapshot, SnapshotCorrupt, SnapshotStore
+from treewarden.storage import Discard, Put, Quarantine, Snapshot, SnapshotCorrupt, SnapshotStore, StoreError
 from treewarden.supervision_trees._children import Child, CrashRecord
 from treewarden.supervision_trees._restarts import Recalled
 
@@ -57,19 +58,13 @@ class RestartRecords:
 
     def __init__(self, store: SnapshotStore, wall: Callable[[], float], *, events: EventSink) -> None:
         """Read what an earlier runtime left."""
-        self._store, self._wall = store, wall
+        self._store, self._wall, self._events = store, wall, events
         self._left: dict[str, Snapshot] = {}
-        for found in store.scan():
-            if not is_restart_record(found.path):
-                continue
-            if isinstance(found, SnapshotCorrupt):
-                events.emit(SnapshotQuarantined(ActorPath(found.path), found.why))
-                store.commit([Quarantine(found.path, found.sequence)]).result()
-                if found.fallback is None:
-                    continue
-                found = found.fallback  # noqa: PLW2901 - the record that stands for it
-            if found.version == VERSION:
-                self._left[found.path] = found
+        for found in tuple(store.scan()):
+            if is_restart_record(found.path):
+                believed = self._believed(found)
+                if believed is not None and believed.version == VERSION:
+                    self._left[believed.path] = believed
 
     def take(
         self, supervisor: ActorPath, children: Iterable[ChildId], now: float
@@ -106,6 +101,29 @@ class RestartRecords:
         """Drop what is known of a child that is no more."""
         return self._store.commit([Discard(child_path(supervisor, child) + _CHILD)])
 
+    def _believed(self, found: Snapshot | SnapshotCorrupt) -> Snapshot | None:
+        """The record, or the one that stands for it."""
+        if isinstance(found, SnapshotCorrupt):
+            fallback = found.fallback if found.fallback is not None and _has_its_shape(found.fallback) else None
+            self._set_aside(found.path, found.sequence, found.why, fallback)
+            return fallback
+        if found.version == VERSION and not _has_its_shape(found):
+            self._set_aside(found.path, found.sequence, f"it is no {found.schema} record", None)
+            return None
+        return found
+
+    def _set_aside(self, path: str, sequence: int, why: str, instead: Snapshot | None) -> None:
+        self._events.emit(SnapshotQuarantined(ActorPath(path), why))
+        # What stands for it is put anew, or the path forgotten: otherwise each start would meet it again.
+        then: Put | Discard = (
+            Discard(path)
+            if instead is None
+            else Put(path, instead.schema, instead.version, instead.generation, instead.state)
+        )
+        # A full disk must not keep the tree from running: then the next start meets it again after all.
+        with contextlib.suppress(StoreError):
+            self._store.commit([Quarantine(path, sequence), then]).result()
+
     def _window(self, supervisor: ActorPath, ages: Iterable[float]) -> Put:
         wall = self._wall()
         return Put(supervisor + _WINDOW, WINDOW_SCHEMA, VERSION, 0, [wall - age for age in ages])
@@ -126,6 +144,33 @@ class RestartRecords:
         ]
         state: _StoredChild = {"failures": failures, "own": [wall - age for age in own], "crashes": crashes}
         return Put(child_path(supervisor, child.id) + _CHILD, CHILD_SCHEMA, VERSION, child.generation, state)
+
+
+def _has_its_shape(found: Snapshot) -> bool:
+    """Whether the state of a record of this version is what this version writes."""
+    state = found.state
+    if found.schema == WINDOW_SCHEMA:
+        return _are_times(state)
+    return (
+        found.schema == CHILD_SCHEMA
+        and isinstance(state, dict)
+        and isinstance(state.get("failures"), int)
+        and _are_times(state.get("own"))
+        and isinstance(state.get("crashes"), list)
+        and all(isinstance(crash, dict) and _is_crash(crash) for crash in state["crashes"])
+    )
+
+
+def _are_times(found: object) -> bool:
+    return isinstance(found, list) and all(isinstance(at, float | int) for at in cast("list[object]", found))
+
+
+def _is_crash(found: dict[object, object]) -> bool:
+    kinds = {"at": (float, int), "generation": int, "reason": str, "traceback": str, "mailbox": int}
+    may_be_none = ("last_message", "state")
+    return all(isinstance(found.get(name), kind) for name, kind in kinds.items()) and all(
+        isinstance(found.get(name, 0), str | None) for name in may_be_none
+    )
 
 
 def _storable(text: str) -> str:
