@@ -14,18 +14,19 @@ from treewarden.actors import Actor, ChildSpec, Intensity
 from treewarden.supervision_trees import Runtime, Supervisor
 
 PATIENCE = 30.0
+# The tree of the program below, with a child that does nothing.
 HARMLESS = ChildSpec.of(
     Supervisor,
     children=[ChildSpec.of(Actor, id="fragile")],
     id="dev",
     intensity=Intensity(2, within=600.0),
-)  # the same tree, of a child that does nothing
+)
 
 # Its only child crashes once, at the first message; when that restart is done the whole program waits to be
 # killed. With a limit of two restarts in ten minutes, the third life of the program must give up.
 PROGRAM = """
 import sys
-from treewarden.actors import Actor, Backoff, ChildSpec, Intensity
+from treewarden.actors import Actor, ChildSpec, Intensity
 from treewarden.supervision_trees import Runtime, Supervisor
 
 class Fragile(Actor):

@@ -154,7 +154,7 @@ def test_each_call_in_each_state_has_its_typed_answer(
     calls = {"start": StartChild(child("x")), "restart": RestartChild(X), "delete": DeleteChild(X)}
     future = tree.request(calls.get(verb, TerminateChild(X)))
     tree.settle()
-    expected = dict(zip(("start", "terminate", "restart", "delete"), TABLE[state], strict=True))[verb]
+    expected = TABLE[state][("start", "terminate", "restart", "delete").index(verb)]
 
     assert expected == answer_of(future)
     if expected == "ref":
@@ -206,6 +206,7 @@ def test_the_typed_calls_do_what_the_messages_do(
     """A.10: by id or by ref; refs of the incarnation that runs, None for one that declined."""
     start_threads(threads, child("x"))
     y = handle.start_child(child("y"))
+    assert y is not None
     assert y is threads.ref("y")
     assert handle.start_child(child("z", "decline")) is None
     handle.start_child(ChildSpec.of(Supervisor, id="sub"))
@@ -283,7 +284,8 @@ def test_every_call_to_a_supervisor_that_is_gone_says_so(
 
 
 def spec(**fields: Any) -> ChildSpec:
-    return ChildSpec.of(Actor, **{"id": "x", **fields})
+    options: dict[str, Any] = {"id": "x", **fields}
+    return ChildSpec.of(Actor, **options)
 
 
 @pytest.mark.parametrize(
@@ -363,7 +365,7 @@ def test_a_supervisor_that_cannot_be_right_starts_nobody(
     options: Callable[[], dict[str, Any]],
 ) -> None:
     """B 1.1, B 1.2: validation comes before any child starts."""
-    wanted = {"children": [], **options()}
+    wanted: dict[str, Any] = {"children": (), **options()}
     place = field.replace("[1]", "[2]")  # behind the one that must not start
     wanted["children"] = [child("first"), *wanted["children"]]
     tree.start()

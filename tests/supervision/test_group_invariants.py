@@ -17,6 +17,7 @@ from treewarden.actors import (
     ChildSpec,
     Crashed,
     CrashReport,
+    Exited,
     ExitReason,
     Generation,
     Intensity,
@@ -178,7 +179,7 @@ def _reports_fit(world: "Bench") -> None:
     ends: list[tuple[str, Generation, ExitReason]] = [
         (f"/top/{notice.child}", notice.generation, notice.reason)
         for notice in world.old_notices
-        if hasattr(notice, "reason")
+        if isinstance(notice, Exited)
     ]
     unasked = {(path, generation) for path, generation, reason in ends if is_abnormal(reason)}
     assert set(reported) <= unasked

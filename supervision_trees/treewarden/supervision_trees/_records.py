@@ -12,7 +12,7 @@ one the window begins empty, for a brake that cannot be read must not keep the t
 """
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Final, TypedDict, cast, final
 
@@ -41,6 +41,17 @@ class _StoredCrash(TypedDict):
     state: str | None
 
 
+_CRASH_KINDS: Final[Mapping[str, tuple[type, ...]]] = {
+    "at": (float, int),
+    "generation": (int,),
+    "reason": (str,),
+    "traceback": (str,),
+    "last_message": (str, type(None)),
+    "mailbox": (int,),
+    "state": (str, type(None)),
+}
+
+
 class _StoredChild(TypedDict):
     failures: int
     own: list[float]
@@ -59,25 +70,31 @@ class RestartRecords:
     def __init__(self, store: SnapshotStore, wall: Callable[[], float], *, events: EventSink) -> None:
         """Read what an earlier runtime left."""
         self._store, self._wall, self._events = store, wall, events
-        self._left: dict[str, Snapshot] = {}
+        self._left: dict[str, dict[str, Snapshot]] = {}  # by supervisor: its window, and its children's
         for found in tuple(store.scan()):
             if is_restart_record(found.path):
                 believed = self._believed(found)
                 if believed is not None and believed.version == VERSION:
-                    self._left[believed.path] = believed
+                    self._left.setdefault(_supervisor_of(believed.path), {})[believed.path] = believed
 
     def take(
         self, supervisor: ActorPath, children: Iterable[ChildId], now: float
     ) -> tuple[tuple[float, ...], dict[ChildId, Recalled]]:
-        """What an earlier runtime knew: the ages of the window's restarts, and of its children. Given once."""
-        wall = self._wall()
-        window = self._left.pop(supervisor + _WINDOW, None)
+        """What an earlier runtime knew: the ages of the window's restarts, and of its children. Given once.
+
+        What it knew of children that are not there any more is discarded.
+        """
+        wall, left = self._wall(), self._left.pop(supervisor, {})
+        window = left.pop(supervisor + _WINDOW, None)
         ages = () if window is None else _ages(cast("list[float]", window.state), wall)
         known: dict[ChildId, Recalled] = {}
         for child in children:
-            left = self._left.pop(child_path(supervisor, child) + _CHILD, None)
-            if left is not None:
-                known[child] = _recalled(cast("_StoredChild", left.state), wall, now)
+            found = left.pop(child_path(supervisor, child) + _CHILD, None)
+            if found is not None:
+                known[child] = _recalled(cast("_StoredChild", found.state), wall, now)
+        if left:
+            with contextlib.suppress(StoreError):  # they are in nobody's way
+                self._store.commit([Discard(path) for path in left])
         return ages, known
 
     def remember(
@@ -148,16 +165,21 @@ class RestartRecords:
 
 def _has_its_shape(found: Snapshot) -> bool:
     """Whether the state of a record of this version is what this version writes."""
-    state = found.state
     if found.schema == WINDOW_SCHEMA:
-        return _are_times(state)
+        return _are_times(found.state)
+    return found.schema == CHILD_SCHEMA and _is_child(found.state)
+
+
+def _is_child(found: object) -> bool:
+    if not isinstance(found, dict):
+        return False
+    state = cast("dict[object, object]", found)
+    crashes = state.get("crashes")
     return (
-        found.schema == CHILD_SCHEMA
-        and isinstance(state, dict)
-        and isinstance(state.get("failures"), int)
+        isinstance(state.get("failures"), int)
         and _are_times(state.get("own"))
-        and isinstance(state.get("crashes"), list)
-        and all(isinstance(crash, dict) and _is_crash(crash) for crash in state["crashes"])
+        and isinstance(crashes, list)
+        and all(map(_is_crash, cast("list[object]", crashes)))
     )
 
 
@@ -165,12 +187,17 @@ def _are_times(found: object) -> bool:
     return isinstance(found, list) and all(isinstance(at, float | int) for at in cast("list[object]", found))
 
 
-def _is_crash(found: dict[object, object]) -> bool:
-    kinds = {"at": (float, int), "generation": int, "reason": str, "traceback": str, "mailbox": int}
-    may_be_none = ("last_message", "state")
-    return all(isinstance(found.get(name), kind) for name, kind in kinds.items()) and all(
-        isinstance(found.get(name, 0), str | None) for name in may_be_none
-    )
+def _is_crash(found: object) -> bool:
+    if not isinstance(found, dict):
+        return False
+    crash = cast("dict[object, object]", found)
+    return all(name in crash and isinstance(crash[name], kinds) for name, kinds in _CRASH_KINDS.items())
+
+
+def _supervisor_of(path: str) -> str:
+    if path.endswith(_WINDOW):
+        return path.removesuffix(_WINDOW)
+    return path.removesuffix(_CHILD).rpartition("/")[0]
 
 
 def _storable(text: str) -> str:
