@@ -10,6 +10,7 @@ from treewarden.actors import (
     Actor,
     ActorPath,
     Backoff,
+    ChildExited,
     ChildId,
     ChildSpec,
     Crashed,
@@ -117,6 +118,18 @@ def test_an_orderly_end_is_not_reported(bench: "MakeBench", restart: Restart, re
         world.ends("x", reason)
 
     assert [] == reports(world)
+
+
+@pytest.mark.parametrize("reason", [Normal(), Shutdown("done"), CRASH, Killed()], ids=repr)
+@pytest.mark.parametrize("restart", list(Restart))
+def test_every_end_by_itself_is_an_event_also_an_orderly_one(
+    bench: "MakeBench", restart: Restart, reason: ExitReason
+) -> None:
+    """B 1.3: OTP logs a permanent child's `normal` too; here the event tells of every end, and once."""
+    world = bench(a("x", restart=restart)).boot_all()
+    end(world, "x", reason)
+
+    assert [ChildExited(ActorPath("/top/x"), Generation(1), reason)] == world.of(ChildExited)
 
 
 def test_the_end_that_makes_a_supervisor_give_up_says_so(bench: "MakeBench") -> None:

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     MakeBench = Callable[..., Bench]
 
-ALL, REST, ONE = Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE, Strategy.ONE_FOR_ONE
+ALL, REST = Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE
 GROUPS = pytest.mark.parametrize("strategy", [ALL, REST], ids=["one_for_all", "rest_for_one"])
-A, B, C, D = (ChildId(name) for name in "abcd")
+A, B = ChildId("a"), ChildId("b")
 
 
 def a(name: str, restart: Restart = Restart.PERMANENT, **options: object) -> ChildSpec:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 ALL, REST, ONE = Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE, Strategy.ONE_FOR_ONE
 GROUPS = pytest.mark.parametrize("strategy", [ALL, REST], ids=["one_for_all", "rest_for_one"])
-A, B, C, D = (ChildId(name) for name in "abcd")
+A, B, C = (ChildId(name) for name in "abc")
 
 
 def a(name: str, restart: Restart = Restart.PERMANENT, **options: object) -> ChildSpec:
