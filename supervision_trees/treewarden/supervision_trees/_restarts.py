@@ -12,8 +12,9 @@ While a group is under way nothing waits for it, and what happens meanwhile join
 - a member that somebody terminates leaves the group; if it is the culprit, the whole group
   restart is called off and what was stopped for it stays stopped (B 1.7).
 
-The time in which a group is being stopped does not count for the window, so a sibling that is slow
-to stop cannot make a crash loop look slow (A.3; erlang/otp#1287).
+Where this differs from OTP on purpose (docs/decisions/0002): the time in which a group is being
+stopped does not count for the window, so a sibling that is slow to stop cannot make a crash loop
+look slow (A.3; erlang/otp#1287); and a parked child is not brought back by its group.
 """
 
 import enum
