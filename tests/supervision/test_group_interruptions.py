@@ -109,6 +109,44 @@ def test_a_crash_in_the_middle_of_the_start_begins_one_for_all_anew(bench: "Make
     assert ["a", "b", "c"] == started_since(world, mark)
 
 
+def test_a_child_added_meanwhile_that_crashes_is_restarted_without_the_group(bench: "MakeBench") -> None:
+    """A.8: under rest_for_one its end concerns nobody else, and the group waits on for its own delay."""
+    world = bench(a("a", backoff=Backoff(initial=9.0, jitter=0.0)), a("b"), strategy=REST).boot_all()
+    world.crashes("a")
+    world.ends("b")
+    world.call(StartChild(a("new")))
+    run(world, "new")
+    world.crashes("new")
+    run(world, "new")
+    world.advance(9.0)
+    run(world, "a", "b")
+
+    assert [("a", 2), ("b", 2)] == world.starts[-2:]
+    assert 1 == len(world.of(GroupRestarting))
+
+
+@pytest.mark.parametrize("terminated", [False, True])
+def test_later_siblings_that_were_added_meanwhile_join_the_group(bench: "MakeBench", terminated: bool) -> None:
+    """A.5, A.8: nobody is lost; whoever began the group is still who calls it off."""
+    world = bench(a("a", backoff=Backoff(initial=9.0, jitter=0.0)), a("b"), strategy=REST).boot_all()
+    world.crashes("a")
+    world.ends("b")
+    for name in ("c", "d"):
+        world.call(StartChild(a(name)))
+        run(world, name)
+    world.crashes("c")
+    assert "d" == world.stops[-1]
+    world.ends("d")
+    if terminated:
+        assert world.ask(TerminateChild(ChildId("c"))) is None
+    mark = len(world.starts)
+    world.advance(9.0)
+    expected = ["a", "b", "d"] if terminated else ["a", "b", "c", "d"]
+    run(world, *expected)
+
+    assert expected == started_since(world, mark)
+
+
 # Backoff (A.5)
 
 
@@ -358,19 +396,23 @@ def test_a_temporary_start_by_hand_that_a_group_interrupts_is_refused(bench: "Ma
     assert ["a"] == list(world.machine.children)
 
 
-def test_notices_and_timers_of_an_earlier_round_say_nothing(bench: "MakeBench") -> None:
-    """A.15: what fell due or was on its way before the group was widened."""
-    world = bench(a("a"), a("b", backoff=Backoff(initial=9.0, jitter=0.0)), strategy=REST).boot_all()
+@pytest.mark.parametrize("alone", [True, False], ids=["its own", "its group's"])
+def test_notices_and_timers_of_before_a_group_was_widened_say_nothing(bench: "MakeBench", alone: bool) -> None:
+    """A.15: what fell due, or was on its way, at that moment: nobody is started twice, or too early."""
+    children = [a("a"), a("b", backoff=Backoff(initial=9.0, jitter=0.0)), a("c")]
+    names = ["a", "b"] if alone else ["a", "b", "c"]
+    world = bench(*children[: len(names)], strategy=REST).boot_all()
     world.crashes("b")
+    world.stop_all()
     [first] = world.timers
     world.crashes("a")
     mark = len(world.starts)
     world.feed(first)
     assert mark == len(world.starts)
     world.advance(9.0)
-    run(world, "a", "b")
+    run(world, *names)
     for late in tuple(world.old_notices[:4]):
         world.feed(late)
 
-    assert [ChildState.RUNNING] * 2 == [world.state(name) for name in "ab"]
+    assert [ChildState.RUNNING] * len(names) == [world.state(name) for name in names]
     assert (2, None) == (len(world.machine.window.spent), world.ended)

@@ -71,10 +71,14 @@ def all_of(auto: AutoShutdown, some: list[str]) -> "st.SearchStrategy[tuple[Chil
 def play(draw: st.DrawFn, world: "Bench", auto: AutoShutdown) -> None:
     """One random thing that can happen now."""
     live = sorted(world.live)
-    moves = ["advance", "call", "change"] + ["child"] * 6 * bool(live)
+    late = [*world.old_timers, *world.old_notices]
+    moves = ["advance", "call", "change"] + ["child"] * 6 * bool(live) + ["late"] * 2 * bool(late)
     match draw(st.sampled_from(moves)):
         case "advance":
             world.advance(draw(st.sampled_from([0.25, 1.0, 3.0, 31.0])))
+        case "late":
+            # A timer that fell due as it was cancelled, or a notice that came twice: mostly a recent one.
+            world.feed(draw(st.sampled_from(late[-6:]) | st.sampled_from(late)))
         case "call":
             child = ChildId(draw(names))
             call: Call = draw(
@@ -135,7 +139,7 @@ def come_to_rest(world: "Bench") -> None:
     raise AssertionError("it does not come to rest")
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(data=st.data(), strategy=st.sampled_from(Strategy), auto=st.sampled_from(AutoShutdown))
 def test_whatever_happens_a_supervisor_keeps_its_promises(
     data: st.DataObject, strategy: Strategy, auto: AutoShutdown, bench_class: "type[Bench]"

@@ -210,7 +210,7 @@ RULES: Final[dict[str, tuple[str, ...]]] = {
     "A.15 generations": (
         "supervision/test_machine_restarting.py::test_a_late_exit_of_an_earlier_generation_is_ignored_and_counted",
         "supervision/test_machine_starting.py::test_what_an_abandoned_start_says_later_is_ignored_and_counted",
-        "supervision/test_group_interruptions.py::test_notices_and_timers_of_an_earlier_round_say_nothing",
+        "supervision/test_group_interruptions.py::test_notices_and_timers_of_before_a_group_was_widened_say_nothing",
         "actors/test_fencing.py::test_each_act_of_a_zombie_is_refused_and_counted",
     ),
     "A.15 calls to a zombie": (),

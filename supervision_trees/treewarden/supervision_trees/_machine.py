@@ -432,7 +432,9 @@ class SupervisorMachine:
             return  # it fell due while it was cancelled
         match due:
             case RetryDue():
-                if child.state is ChildState.RESTARTING and not child.live and self._roster.ending is None:
+                waits = child.state is ChildState.RESTARTING and not child.live and self._roster.ending is None
+                # A group may have taken it in as this fell due: it would be started twice.
+                if waits and not self._restarts.holds(child):
                     self._roster.begin_attempt(child, now)
             case StartOverdue():
                 # Also when it was told to stop meanwhile: a start that hangs hears of that no sooner.

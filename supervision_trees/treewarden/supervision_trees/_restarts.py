@@ -179,17 +179,25 @@ class Restarts:
             self._roster.note(Remember(child.id))
 
     def _start_again(self, child: Child, delay: float, now: float) -> None:
+        scope = self._scope(child)
+        if len(scope) > 1:
+            self._widen(child, scope, delay, now)
+        elif delay > 0:
+            self._roster.set_timer(RetryDue(child.id, child.generation), delay)
+        else:
+            self._roster.begin_attempt(child, now)
+
+    def _scope(self, child: Child) -> tuple[ChildId, ...]:
+        """Whom the end of `child` concerns, in start order."""
         strategy = self._settings.strategy
         match strategy:
-            case Strategy.ONE_FOR_ONE if delay > 0:
-                self._roster.set_timer(RetryDue(child.id, child.generation), delay)
             case Strategy.ONE_FOR_ONE:
-                self._roster.begin_attempt(child, now)
+                return (child.id,)
             case Strategy.ONE_FOR_ALL:
-                self._widen(child, tuple(self._roster.table.rows), delay, now)
+                return tuple(self._roster.table.rows)
             case Strategy.REST_FOR_ONE:
                 order = tuple(self._roster.table.rows)
-                self._widen(child, order[order.index(child.id) :], delay, now)
+                return order[order.index(child.id) :]
             case _:
                 assert_never(strategy)
 
@@ -220,13 +228,18 @@ class Restarts:
         """Begin a group restart of `scope`, or make the one under way include it."""
         group = self._group
         concerned = dict.fromkeys(scope)
-        due = now + delay
+        due, head = now + delay, culprit.id
         if group is not None:
             self._roster.cancel(GroupDue(group.culprit, group.round))
+            if group.culprit in group.members and group.culprit not in concerned:
+                head = group.culprit  # its group goes on without the new one, should that be terminated
             concerned |= group.members
             due = max(due, group.due)
-        members = {name: None for name in self._roster.table.rows if name in concerned}
-        self._group = group = _Group(culprit.id, next(self._rounds), due, members, to_stop=list(members))
+        rows = self._roster.table.rows
+        members = {name: None for name in rows if name in concerned}
+        # The longest delay counts, also that of a member that waited for a start of its own.
+        due = max(due, *(retry_at for name in members if (retry_at := rows[name].retry_at) is not None), now)
+        self._group = group = _Group(head, next(self._rounds), due, members, to_stop=list(members))
         others = tuple(name for name in members if name != culprit.id)
         self._roster.emit(GroupRestarting(self._roster.path, culprit.id, others))
         if self._paused_since is None:
@@ -258,6 +271,10 @@ class Restarts:
         """A member has ended as its group wanted, or by itself meanwhile."""
         assert self._group is not None
         self._await_group(self._group, child, now)
+
+    def holds(self, child: Child) -> bool:
+        """Whether `child` is to be started with its group, so that no timer of its own may start it."""
+        return self._group is not None and child.id in self._group.members
 
     def settled(self, child: Child) -> None:
         """The attempt to start `child` is over, whatever came of it."""
