@@ -4,6 +4,7 @@ supervision.md A.10, B 1.1, B 1.2, B 1.7 and B 1.10.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pykka
@@ -278,6 +279,26 @@ def test_every_call_to_a_supervisor_that_is_gone_says_so(
         with pytest.raises(ActorDead):
             call()
     assert issubclass(ActorDead, pykka.ActorDeadError)
+
+
+def test_a_look_at_a_supervisor_that_ends_meanwhile_says_so_too(
+    threads: "Threads", child: Callable[..., ChildSpec]
+) -> None:
+    """A.10 `ActorDead`: found alive, dead when it was asked; that is not "it did not answer in time"."""
+    top = threads.start(child("x"))
+
+    class Dying:
+        """Leads to the supervisor for the last time."""
+
+        def lookup(self, path: ActorPath) -> ActorRef[Any]:
+            top.stop()
+            return top
+
+        register = unregister = threads.system.directory.register
+
+    handle = SupervisorHandle(Address(ActorPath("/top"), replace(threads.system, directory=Dying())))
+    with pytest.raises(ActorDead):
+        handle.which_children(timeout=0.05)
 
 
 # B 1.1 and 1.2: what cannot be right

@@ -139,7 +139,7 @@ def come_to_rest(world: "Bench") -> None:
     raise AssertionError("it does not come to rest")
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(data=st.data(), strategy=st.sampled_from(Strategy), auto=st.sampled_from(AutoShutdown))
 def test_whatever_happens_a_supervisor_keeps_its_promises(
     data: st.DataObject, strategy: Strategy, auto: AutoShutdown, bench_class: "type[Bench]"

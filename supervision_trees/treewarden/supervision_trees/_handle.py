@@ -4,7 +4,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, cast, final
 
-from treewarden.actors import ActorPath, ActorRef, Address, ChildId, ChildSpec, ChildType, Intensity, child_path
+import pykka
+
+from treewarden.actors import (
+    ActorDead,
+    ActorPath,
+    ActorRef,
+    Address,
+    ChildId,
+    ChildSpec,
+    ChildType,
+    Intensity,
+    child_path,
+)
 from treewarden.supervision_trees._children import Child
 from treewarden.supervision_trees._effects import Change, DeleteChild, RestartChild, StartChild, TerminateChild
 from treewarden.supervision_trees._errors import NotFound
@@ -138,7 +150,13 @@ class SupervisorHandle:
         raise NotFound(child_path(self.path, wanted), tuple(each.id for each in children))
 
     def _describe(self, timeout: float) -> Description:
-        return describe_supervisor(self._address.require(), timeout=timeout)
+        ref = self._address.require()
+        try:
+            return describe_supervisor(ref, timeout=timeout)
+        except pykka.Timeout:
+            if ref.is_alive():
+                raise
+            raise ActorDead(f"{self.path} ended before it answered") from None  # an ended one never does
 
     def _id_of(self, child: "str | ActorRef[Any]") -> ChildId:
         if isinstance(child, str):
