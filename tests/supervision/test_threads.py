@@ -239,11 +239,11 @@ def test_groups_under_attack_come_back_whole_and_stop_in_order(
     """A.8 under load: crashes in every phase of a group restart; never two at a place, in the end all run."""
     names = [f"c{number}" for number in range(6)]
     top = threads.start(*(ChildSpec.of(Enrolled, roll, id=name) for name in names), intensity=ANY, strategy=strategy)
-    until = time.monotonic() + 0.7
+    give_up_at = time.monotonic() + PATIENCE
 
     def attack(seed: int) -> None:
         chance = random.Random(seed)
-        while time.monotonic() < until:
+        while len(threads.sink.of(GroupRestarting)) < 20 and time.monotonic() < give_up_at:
             child = threads.whereis(chance.choice(names))
             if child is not None:
                 try:
@@ -252,12 +252,11 @@ def test_groups_under_attack_come_back_whole_and_stop_in_order(
                     continue  # another thread was first
 
     at_once(*(partial(attack, seed) for seed in range(4)))
-    groups = len(threads.sink.of(GroupRestarting))
+    assert len(threads.sink.of(GroupRestarting)) >= 20
     wait_for(lambda: all(threads.whereis(name) is not None for name in names), "all run again")
     top.request_stop(Shutdown("operator"))
 
     assert Shutdown("operator") == top.wait_stopped(timeout=PATIENCE)
-    assert groups > 3
     assert [] == roll.doubled
     assert not any(ref.is_alive() for ref in roll.refs)
     assert threads.exit is not None
