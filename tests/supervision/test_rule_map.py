@@ -45,7 +45,9 @@ RULES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "A.1 any strategy, whatever happens": (
         "supervision/test_group_invariants.py::test_whatever_happens_a_supervisor_keeps_its_promises",
+        "supervision/test_group_model.py::test_event_by_event_the_machine_does_what_otp_does",
         "supervision/test_machine_model.py::test_the_machine_does_what_the_reference_does",
+        "supervision/test_threads.py::test_groups_under_attack_come_back_whole_and_stop_in_order",
     ),
     "A.1 DynamicSupervisor": (),
     "A.1 PartitionSupervisor": (),
@@ -162,6 +164,8 @@ RULES: Final[dict[str, tuple[str, ...]]] = {
         "supervision/test_group_strategies.py::test_rest_for_one_keeps_those_before_the_one_that_failed",
         "supervision/test_group_interruptions.py::test_a_crash_of_an_earlier_sibling_widens_the_group",
         "supervision/test_group_interruptions.py::test_a_crash_in_the_middle_of_the_start_begins_one_for_all_anew",
+        "supervision/test_group_interruptions.py::test_later_siblings_that_were_added_meanwhile_join_the_group",
+        "supervision/test_group_interruptions.py::test_a_child_added_meanwhile_that_crashes_is_restarted_without_the_group",
     ),
     "A.9 automatic shutdown": (
         "supervision/test_auto_shutdown.py::test_any_significant_ends_with_the_first_all_significant_with_the_last",
