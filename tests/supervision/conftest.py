@@ -45,6 +45,7 @@ from treewarden.actors import (
     spawn,
 )
 from treewarden.actors.testing import ManualClock, StepDispatcher
+from treewarden.storage import SnapshotStore
 from treewarden.supervision_trees import AutoShutdown, Child, ChildState, Strategy, Supervisor, SupervisorSettings
 from treewarden.supervision_trees._checks import checked_children
 from treewarden.supervision_trees._effects import (
@@ -74,6 +75,7 @@ from treewarden.supervision_trees._effects import (
     Up,
 )
 from treewarden.supervision_trees._machine import SupervisorMachine
+from treewarden.supervision_trees._records import RestartRecords
 from treewarden.supervision_trees._registry import Registry
 from treewarden.supervision_trees._roster import Membership
 from treewarden.supervision_trees._supervisor import Describe, Description
@@ -516,9 +518,11 @@ class World:
 class Tree(World):
     """The real supervisor; nothing moves unless the test says so."""
 
-    def __init__(self) -> None:
-        self.clock, self.dispatcher, self.registry = ManualClock(), StepDispatcher(), Registry()
+    def __init__(self, store: SnapshotStore | None = None, *, wall: float = 1_700_000_000.0) -> None:
+        """With a `store`, what is remembered of restarts outlives this world; `wall` is its wall time."""
+        self.clock, self.dispatcher, self.registry = ManualClock(wall=wall), StepDispatcher(), Registry()
         sink, warned = Sink(self.clock.monotonic), list[str]()
+        records = None if store is None else RestartRecords(store, self.clock.wall, events=sink)
         super().__init__(
             ActorSystem(
                 clock=self.clock,
@@ -528,6 +532,7 @@ class Tree(World):
                 directory=self.registry,
                 log=lambda path: Silent(warned),
                 random=random.Random(1),
+                services={} if records is None else {RestartRecords: records},
             ),
             sink,
             warned,
@@ -541,6 +546,15 @@ class Tree(World):
     def settle(self) -> None:
         """Run everything that can run now."""
         self.dispatcher.run_until_idle()
+
+    def kill(self) -> None:
+        """End everything without a word; nothing may be left alive."""
+        for ref in self.refs:
+            ref.kill()
+        self.settle()
+        assert not any(ref.is_alive() for ref in self.refs)
+        assert self.dispatcher.run_until_idle() == 0
+        assert self.registry._refs == {}  # nobody looks there for the dead, but they would pile up
 
     def advance(self, seconds: float, *, step: float = 0.125) -> None:
         """Move time on in small steps and let everybody act in between."""
@@ -579,12 +593,23 @@ def tree() -> Iterator[Tree]:
     """A supervisor under full control; at the end of the test it is killed and nothing is left alive."""
     made = Tree()
     yield made
-    for ref in made.refs:
-        ref.kill()
-    made.settle()
-    assert not any(ref.is_alive() for ref in made.refs)
-    assert made.dispatcher.run_until_idle() == 0
-    assert made.registry._refs == {}  # nobody looks there for the dead, but they would pile up
+    made.kill()
+
+
+@pytest.fixture
+def runtimes() -> Iterator[Callable[..., Tree]]:
+    """Make trees over one store, one after another: each is killed, as `kill -9` would, before the next is made."""
+    made: list[Tree] = []
+
+    def make(store: SnapshotStore, **options: Any) -> Tree:
+        for before in made:
+            before.kill()
+        made.append(Tree(store, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.kill()
 
 
 @pytest.fixture(scope="session")

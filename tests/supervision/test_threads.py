@@ -20,13 +20,14 @@ from treewarden.actors import (
     ChildSpec,
     ChildStarted,
     Generation,
+    GroupRestarting,
     Intensity,
     Normal,
     Restart,
     Shutdown,
     Started,
 )
-from treewarden.supervision_trees import AlreadyPresent, AlreadyStarted
+from treewarden.supervision_trees import AlreadyPresent, AlreadyStarted, Strategy
 from treewarden.supervision_trees._effects import StartChild, TerminateChild
 
 if TYPE_CHECKING:
@@ -228,3 +229,34 @@ def test_eight_threads_crashing_fifty_children_for_two_seconds_leave_nothing_ali
     assert [] == roll.doubled
     assert not any(ref.is_alive() for ref in roll.refs)
     assert [None] * 50 == [threads.whereis(name) for name in names]
+
+
+@pytest.mark.parametrize("strategy", [Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE], ids=lambda each: each.value)
+def test_groups_under_attack_come_back_whole_and_stop_in_order(
+    threads: "Threads", roll: Roll, strategy: Strategy, wait_for: Callable[[Callable[[], bool], str], None]
+) -> None:
+    """A.8 under load: crashes in every phase of a group restart; never two at a place, in the end all run."""
+    names = [f"c{number}" for number in range(6)]
+    top = threads.start(*(ChildSpec.of(Enrolled, roll, id=name) for name in names), intensity=ANY, strategy=strategy)
+    give_up_at = time.monotonic() + PATIENCE
+
+    def attack(seed: int) -> None:
+        chance = random.Random(seed)
+        while len(threads.sink.of(GroupRestarting)) < 20 and time.monotonic() < give_up_at:
+            child = threads.whereis(chance.choice(names))
+            if child is not None:
+                try:
+                    child.tell("crash") if chance.random() < 0.5 else child.kill()
+                except ActorDead:
+                    continue  # another thread was first
+
+    at_once(*(partial(attack, seed) for seed in range(4)))
+    assert len(threads.sink.of(GroupRestarting)) >= 20
+    wait_for(lambda: all(threads.whereis(name) is not None for name in names), "all run again")
+    top.request_stop(Shutdown("operator"))
+
+    assert Shutdown("operator") == top.wait_stopped(timeout=PATIENCE)
+    assert [] == roll.doubled
+    assert not any(ref.is_alive() for ref in roll.refs)
+    assert threads.exit is not None
+    assert () == threads.exit.report.abandoned

@@ -75,9 +75,9 @@ class Intensity:
     within: float = 5.0
 
     def __post_init__(self) -> None:
-        if self.restarts < 0:
+        if not _is_a(self.restarts, int) or self.restarts < 0:
             raise InvalidChildSpec("intensity.restarts", self.restarts, "a whole number, 0 or more")
-        if not 0 < self.within < INFINITY:
+        if not _is_a(self.within, int, float) or not 0 < self.within < INFINITY:
             raise InvalidChildSpec("intensity.within", self.within, "a finite number of seconds above 0")
 
 
@@ -139,9 +139,15 @@ class ChildSpec:
     def __post_init__(self) -> None:
         if not is_child_id(self.id):
             raise InvalidChildSpec("id", self.id, CHILD_ID_RULE)
-        if not isinstance(self.shutdown, BrutalKill) and not self.shutdown >= 0:
+        if not _is_a(self.actor_class, type):
+            raise InvalidChildSpec("actor_class", self.actor_class, "a subclass of Actor")
+        if not _is_a(self.restart, Restart):
+            raise InvalidChildSpec("restart", self.restart, f"one of {', '.join(map(str, Restart))}")
+        if not _is_a(self.significant, bool):
+            raise InvalidChildSpec("significant", self.significant, "True or False")
+        if not isinstance(self.shutdown, BrutalKill) and not (_is_a(self.shutdown, int, float) and self.shutdown >= 0):
             raise InvalidChildSpec("shutdown", self.shutdown, "seconds (0 or more), INFINITY or BRUTAL_KILL")
-        if not self.start_timeout > 0:
+        if not _is_a(self.start_timeout, int, float) or not self.start_timeout > 0:
             raise InvalidChildSpec("start_timeout", self.start_timeout, "seconds above 0, or INFINITY")
         if self.id in self.needs:
             raise InvalidChildSpec("needs", list(self.needs), "siblings; a child cannot need itself")
@@ -190,3 +196,8 @@ class ChildSpec:
             significant=significant,
             id_is_given=id is not None,
         )
+
+
+def _is_a(found: object, *kinds: type) -> bool:
+    """Whether `found` is of one of `kinds`, whatever its annotation says; True is no number here."""
+    return isinstance(found, kinds) and (not isinstance(found, bool) or bool in kinds)

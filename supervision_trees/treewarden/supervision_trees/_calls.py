@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final, assert_never, final
 
 from treewarden.actors import ChildSpec, InvalidChildSpec, Restart, Shutdown, TreewardenError, child_path
-from treewarden.supervision_trees._checks import check_child, checked_children
+from treewarden.supervision_trees._checks import check_child, check_spec, checked_children
 from treewarden.supervision_trees._children import Child, ChildState
 from treewarden.supervision_trees._effects import (
     Answer,
@@ -15,6 +15,7 @@ from treewarden.supervision_trees._effects import (
     Change,
     DeleteChild,
     Refused,
+    Remember,
     Request,
     RestartChild,
     RetireChild,
@@ -80,6 +81,11 @@ class Calls:
     # Starting
 
     def _start_child(self, request: Request, spec: ChildSpec, now: float) -> None:
+        try:
+            check_spec("spec", spec)
+        except InvalidChildSpec as invalid:
+            self._refuse(request.id, invalid)
+            return
         refused = self._not_to_be_added(spec)
         if refused is not None:
             self._roster.note(Answer(request.id, refused))
@@ -129,6 +135,9 @@ class Calls:
             return
         self._roster.expect_start(request, child.id)
         window = None if child.window is None else RestartWindow(child.window.limit)
+        if child.failures or window != child.window:
+            # Else an earlier runtime's word would stand against the person who started it afresh.
+            self._roster.note(Remember(child.id))
         self._roster.begin_attempt(self._roster.table.put(replace(child, window=window, failures=0)), now)
 
     # Stopping
@@ -212,10 +221,13 @@ class Calls:
                 # Not their needs, which stay as they are: one may name a sibling that was forgotten since.
                 check_child(spec, wanted)
         else:
+            for place, spec in enumerate(change.children):
+                check_spec(f"children[{place}]", spec)
             ids = {spec.id for spec in change.children}
             # Those that are missing run on, so what they need must go on being there too.
             checked_children((*change.children, *(spec for spec in kept if spec.id not in ids)), wanted)
             self._roster.table.reorder(change.children)
+            self._roster.reorder_boot()
         self._restarts.change(wanted)
 
     def _refuse(self, call: CallId, error: TreewardenError) -> None:

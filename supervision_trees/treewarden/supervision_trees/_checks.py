@@ -7,22 +7,24 @@ supervisor's settings can tell.
 from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
 
-from treewarden.actors import ChildId, ChildSpec, InvalidChildSpec
+from treewarden.actors import ChildId, ChildSpec, Intensity, InvalidChildSpec
 from treewarden.supervision_trees._errors import InvalidSupervisor
 from treewarden.supervision_trees._strategy import AutoShutdown, Strategy, SupervisorSettings
 
-__all__ = ["check_child", "checked_children", "is_count"]
+__all__ = ["check_child", "check_settings", "check_spec", "checked_children", "is_count"]
 
 
 def checked_children(children: Iterable[ChildSpec], settings: SupervisorSettings) -> tuple[ChildSpec, ...]:
     """The specs, if a supervisor with these settings can have them.
 
     Raises:
-        InvalidSupervisor: naming the duplicate id, the unknown need, or the cycle of needs.
+        InvalidSupervisor: naming the setting, the duplicate id, the unknown need, or the cycle of needs.
         InvalidChildSpec: naming the child's field that does not go with the settings.
     """
+    check_settings(settings)
     specs: dict[ChildId, ChildSpec] = {}
-    for spec in children:
+    for place, spec in enumerate(children):
+        check_spec(f"children[{place}]", spec)
         if spec.id in specs:
             raise InvalidSupervisor("children", spec.id, "an id that no sibling has")
         specs[spec.id] = spec
@@ -36,6 +38,32 @@ def checked_children(children: Iterable[ChildSpec], settings: SupervisorSettings
     except CycleError as error:
         raise InvalidSupervisor("children", " -> ".join(error.args[1]), "needs that form no cycle") from None
     return tuple(specs.values())
+
+
+def check_settings(settings: SupervisorSettings) -> None:
+    """Check the settings themselves: what is no strategy would be noticed at the first crash only.
+
+    Raises:
+        InvalidSupervisor: naming the setting (OTP's supervisor_data errors).
+    """
+    _require("strategy", settings.strategy, Strategy)
+    _require("intensity", settings.intensity, Intensity)
+    _require("auto_shutdown", settings.auto_shutdown, AutoShutdown)
+
+
+def _require(field: str, found: object, kind: type) -> None:
+    if not isinstance(found, kind):
+        raise InvalidSupervisor(field, found, f"an object of {kind.__name__}")
+
+
+def check_spec(field: str, found: object) -> None:
+    """Check that what should be a spec is one: a caller's mistake must not be the supervisor's crash.
+
+    Raises:
+        InvalidChildSpec: it is something else (OTP's invalid_child_spec).
+    """
+    if not isinstance(found, ChildSpec):
+        raise InvalidChildSpec(field, found=found, expected="a ChildSpec: ChildSpec.of(SomeActor, ...)")
 
 
 def check_child(spec: ChildSpec, settings: SupervisorSettings) -> None:

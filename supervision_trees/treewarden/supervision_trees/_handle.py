@@ -30,7 +30,7 @@ STATE_DEADLINE: Final = 5.0
 @final
 @dataclass(frozen=True, slots=True)
 class ChildCounts:
-    """How many children a supervisor has: known, alive, and of either type (OTP's count_children)."""
+    """How many children a supervisor has: known, up (running or stopping), and of either type (OTP's count_children)."""
 
     specs: int
     active: int
@@ -138,7 +138,8 @@ class SupervisorHandle:
         """How many children there are."""
         children = self.which_children(timeout=timeout)
         supervisors = sum(child.spec.actor_class.child_type is ChildType.SUPERVISOR for child in children)
-        active = sum(child.live for child in children)
+        # One in its start is not active yet, be it its first (starting) or a later one (restarting; B 1.7).
+        active = sum(child.live and child.started for child in children)
         return ChildCounts(len(children), active, supervisors, len(children) - supervisors)
 
     def get_child_spec(self, child: "str | ActorRef[Any]", *, timeout: float = STATE_DEADLINE) -> ChildSpec:

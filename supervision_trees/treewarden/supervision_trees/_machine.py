@@ -191,12 +191,12 @@ class SupervisorMachine:
         for notice, uptime in ends:
             child = self._roster.table.get(notice.child)
             # Terminated meanwhile, or restarted with the group of the one before?
-            if child is not None and child.generation == notice.generation and child.state is ChildState.RESTARTING:
-                if self._restarts.collects(child):
-                    continue
-                self._restart(child, notice, now, uptime=uptime)
-        if self._auto_shutdown_due:
-            self._shut_down_automatically(now)
+            if child is None or child.generation != notice.generation or child.state is not ChildState.RESTARTING:
+                continue
+            if not self._restarts.collects(child):
+                self._follow(child, self._restarts.restart_reported(child, now, uptime=uptime), now)
+        if self._auto_shutdown_due and self._calls_for_shutdown():
+            self._begin_ending(Shutdown("auto_shutdown"), now)
 
     # Notices
 
@@ -269,8 +269,12 @@ class SupervisorMachine:
         if roster.ending is None and self._restarts.collects(child):
             self._restarts.collect(child, now)
             if was is not ChildState.STOPPING or not _is_clean(child, notice):
-                self._report(child, notice, now, then="it is restarted with its group")
-            self._stopped(child, notice)
+                dropped = child.id not in roster.table.rows
+                then = "it is temporary and forgotten" if dropped else "it is restarted with its group"
+                self._report(child, notice, now, then=then)
+            # Whoever started it by hand waits on: it is started again, or was refused as it was dropped.
+            roster.answer_stops(child)
+            self._settled(child)
         elif was is ChildState.STOPPING or roster.ending is not None:
             roster.rest(child, ChildState.STOPPED)
             if not _is_clean(child, notice):
@@ -342,11 +346,6 @@ class SupervisorMachine:
     def _ended_by_itself(self, child: Child, notice: Exited, now: float, *, uptime: float) -> None:
         step = after_exit(child.spec.restart, notice.reason)
         match step:
-            case AfterExit.RESTART if not self._announced and self.settings.strategy is not Strategy.ONE_FOR_ONE:
-                # As in OTP a group is restarted only when the boot is over: stopping children that are still to
-                # be started for the first time would turn first starts, which are never retried, into restarts.
-                self._roster.table.put(replace(child, state=ChildState.RESTARTING))
-                self._after_boot.append((notice, uptime))
             case AfterExit.RESTART:
                 self._restart(child, notice, now, uptime=uptime)
             case AfterExit.KEEP:
@@ -360,7 +359,16 @@ class SupervisorMachine:
                 assert_never(step)
 
     def _restart(self, child: Child, notice: Exited, now: float, *, uptime: float) -> None:
-        outcome = self._restarts.restart(child, notice, now, uptime=uptime)
+        if self._announced or self.settings.strategy is Strategy.ONE_FOR_ONE:
+            self._follow(child, self._restarts.restart(child, notice, now, uptime=uptime), now)
+            return
+        # As in OTP a group is restarted only when the boot is over: stopping children that are still to
+        # be started for the first time would turn first starts, which are never retried, into restarts.
+        self._roster.table.put(replace(child, state=ChildState.RESTARTING))
+        self._report(child, notice, now, then="it is restarted when its supervisor has started")
+        self._after_boot.append((notice, uptime))
+
+    def _follow(self, child: Child, outcome: Restarted, now: float) -> None:
         match outcome:
             case Restarted.GOES_ON:
                 pass
@@ -384,25 +392,30 @@ class SupervisorMachine:
         """Automatic shutdown (B 1.9): a child ended by itself and is not restarted."""
         if not child.spec.significant or self._roster.ending is not None:
             return
-        if self._announced:
-            self._shut_down_automatically(now)
-        else:
+        if not self._announced:
             self._auto_shutdown_due = True  # as in OTP it is looked at when the boot is over
+        elif self._calls_for_shutdown():
+            self._begin_ending(Shutdown("auto_shutdown"), now)
 
-    def _shut_down_automatically(self, now: float) -> None:
-        """End, unless the setting waits for significant children that are still alive."""
+    def _calls_for_shutdown(self) -> bool:
         auto = self.settings.auto_shutdown
         match auto:
             case AutoShutdown.NEVER:
-                return
+                return False
             case AutoShutdown.ANY_SIGNIFICANT:
-                pass
+                return True
             case AutoShutdown.ALL_SIGNIFICANT:
-                if any(child.spec.significant and child.state in ALIVE for child in self.children.values()):
-                    return
+                return not any(self._is_significant_and_alive(child) for child in self.children.values())
             case _:
                 assert_never(auto)
-        self._begin_ending(Shutdown("auto_shutdown"), now)
+
+    def _is_significant_and_alive(self, child: Child) -> bool:
+        if not child.spec.significant or child.state not in ALIVE:
+            return False
+        # One that a call is stopping counts as gone, as if that call had been answered already: its end, which
+        # says nothing, will not be the occasion to look again. Unless its group brings it back.
+        leaving = child.state is ChildState.STOPPING and self._roster.is_stopped_by_hand(child)
+        return not leaving or self._restarts.collects(child)
 
     def _report(self, child: Child, notice: Exited, now: float, *, then: str) -> None:
         window = self.window if child.window is None else child.window
@@ -420,7 +433,9 @@ class SupervisorMachine:
             return  # it fell due while it was cancelled
         match due:
             case RetryDue():
-                if child.state is ChildState.RESTARTING and not child.live and self._roster.ending is None:
+                waits = child.state is ChildState.RESTARTING and not child.live and self._roster.ending is None
+                # A group may have taken it in as this fell due: it would be started twice.
+                if waits and not self._restarts.holds(child):
                     self._roster.begin_attempt(child, now)
             case StartOverdue():
                 # Also when it was told to stop meanwhile: a start that hangs hears of that no sooner.

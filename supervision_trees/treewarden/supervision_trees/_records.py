@@ -11,12 +11,13 @@ A record that cannot be believed is set aside with an event, and the one before 
 one the window begins empty, for a brake that cannot be read must not keep the tree from running.
 """
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Final, TypedDict, cast, final
 
 from treewarden.actors import ActorPath, ChildId, EventSink, SnapshotQuarantined, child_path
-from treewarden.storage import Discard, Put, Quarantine, Snapshot, SnapshotCorrupt, SnapshotStore
+from treewarden.storage import Discard, Put, Quarantine, Snapshot, SnapshotCorrupt, SnapshotStore, StoreError
 from treewarden.supervision_trees._children import Child, CrashRecord
 from treewarden.supervision_trees._restarts import Recalled
 
@@ -40,6 +41,17 @@ class _StoredCrash(TypedDict):
     state: str | None
 
 
+_CRASH_KINDS: Final[Mapping[str, tuple[type, ...]]] = {
+    "at": (float, int),
+    "generation": (int,),
+    "reason": (str,),
+    "traceback": (str,),
+    "last_message": (str, type(None)),
+    "mailbox": (int,),
+    "state": (str, type(None)),
+}
+
+
 class _StoredChild(TypedDict):
     failures: int
     own: list[float]
@@ -57,39 +69,32 @@ class RestartRecords:
 
     def __init__(self, store: SnapshotStore, wall: Callable[[], float], *, events: EventSink) -> None:
         """Read what an earlier runtime left."""
-        self._store, self._wall = store, wall
-        # What was left, by supervisor: its window under "", its children's records under their ids.
-        self._left: dict[ActorPath, dict[str, Snapshot]] = {}
-        for found in store.scan():
-            if not is_restart_record(found.path):
-                continue
-            if isinstance(found, SnapshotCorrupt):
-                events.emit(SnapshotQuarantined(ActorPath(found.path), found.why))
-                store.commit([Quarantine(found.path, found.sequence)]).result()
-                if found.fallback is None:
-                    continue
-                found = found.fallback  # noqa: PLW2901 - the record that stands for it
-            if found.version == VERSION:
-                supervisor, child = _owner(found.path)
-                self._left.setdefault(supervisor, {})[child] = found
+        self._store, self._wall, self._events = store, wall, events
+        self._left: dict[str, dict[str, Snapshot]] = {}  # by supervisor: its window, and its children's
+        for found in tuple(store.scan()):
+            if is_restart_record(found.path):
+                believed = self._believed(found)
+                if believed is not None and believed.version == VERSION:
+                    self._left.setdefault(_supervisor_of(believed.path), {})[believed.path] = believed
 
     def take(
         self, supervisor: ActorPath, children: Iterable[ChildId], now: float
     ) -> tuple[tuple[float, ...], dict[ChildId, Recalled]]:
         """What an earlier runtime knew: the ages of the window's restarts, and of its children. Given once.
 
-        What it knew of children that are no more is dropped from the store.
+        What it knew of children that are not there any more is discarded.
         """
         wall, left = self._wall(), self._left.pop(supervisor, {})
-        window = left.pop("", None)
+        window = left.pop(supervisor + _WINDOW, None)
         ages = () if window is None else _ages(cast("list[float]", window.state), wall)
         known: dict[ChildId, Recalled] = {}
         for child in children:
-            record = left.pop(child, None)
-            if record is not None:
-                known[child] = _recalled(cast("_StoredChild", record.state), wall, now)
+            found = left.pop(child_path(supervisor, child) + _CHILD, None)
+            if found is not None:
+                known[child] = _recalled(cast("_StoredChild", found.state), wall, now)
         if left:
-            self._store.commit([Discard(record.path) for record in left.values()])
+            with contextlib.suppress(StoreError):  # they are in nobody's way
+                self._store.commit([Discard(path) for path in left])
         return ages, known
 
     def remember(
@@ -113,6 +118,29 @@ class RestartRecords:
         """Drop what is known of a child that is no more."""
         return self._store.commit([Discard(child_path(supervisor, child) + _CHILD)])
 
+    def _believed(self, found: Snapshot | SnapshotCorrupt) -> Snapshot | None:
+        """The record, or the one that stands for it."""
+        if isinstance(found, SnapshotCorrupt):
+            fallback = found.fallback if found.fallback is not None and _has_its_shape(found.fallback) else None
+            self._set_aside(found.path, found.sequence, found.why, fallback)
+            return fallback
+        if found.version == VERSION and not _has_its_shape(found):
+            self._set_aside(found.path, found.sequence, f"it is no {found.schema} record", None)
+            return None
+        return found
+
+    def _set_aside(self, path: str, sequence: int, why: str, instead: Snapshot | None) -> None:
+        self._events.emit(SnapshotQuarantined(ActorPath(path), why))
+        # What stands for it is put anew, or the path forgotten: otherwise each start would meet it again.
+        then: Put | Discard = (
+            Discard(path)
+            if instead is None
+            else Put(path, instead.schema, instead.version, instead.generation, instead.state)
+        )
+        # A full disk must not keep the tree from running: then the next start meets it again after all.
+        with contextlib.suppress(StoreError):
+            self._store.commit([Quarantine(path, sequence), then]).result()
+
     def _window(self, supervisor: ActorPath, ages: Iterable[float]) -> Put:
         wall = self._wall()
         return Put(supervisor + _WINDOW, WINDOW_SCHEMA, VERSION, 0, [wall - age for age in ages])
@@ -135,13 +163,41 @@ class RestartRecords:
         return Put(child_path(supervisor, child.id) + _CHILD, CHILD_SCHEMA, VERSION, child.generation, state)
 
 
-def _owner(path: str) -> tuple[ActorPath, str]:
-    """The supervisor whose record stands at `path`, and the child it is about ("" for its own window)."""
-    place, _, kind = path.partition("#")
-    if "#" + kind == _WINDOW:
-        return ActorPath(place), ""
-    supervisor, _, child = place.rpartition("/")
-    return ActorPath(supervisor), child
+def _has_its_shape(found: Snapshot) -> bool:
+    """Whether the state of a record of this version is what this version writes."""
+    if found.schema == WINDOW_SCHEMA:
+        return _are_times(found.state)
+    return found.schema == CHILD_SCHEMA and _is_child(found.state)
+
+
+def _is_child(found: object) -> bool:
+    if not isinstance(found, dict):
+        return False
+    state = cast("dict[object, object]", found)
+    crashes = state.get("crashes")
+    return (
+        isinstance(state.get("failures"), int)
+        and _are_times(state.get("own"))
+        and isinstance(crashes, list)
+        and all(map(_is_crash, cast("list[object]", crashes)))
+    )
+
+
+def _are_times(found: object) -> bool:
+    return isinstance(found, list) and all(isinstance(at, float | int) for at in cast("list[object]", found))
+
+
+def _is_crash(found: object) -> bool:
+    if not isinstance(found, dict):
+        return False
+    crash = cast("dict[object, object]", found)
+    return all(name in crash and isinstance(crash[name], kinds) for name, kinds in _CRASH_KINDS.items())
+
+
+def _supervisor_of(path: str) -> str:
+    if path.endswith(_WINDOW):
+        return path.removesuffix(_WINDOW)
+    return path.removesuffix(_CHILD).rpartition("/")[0]
 
 
 def _ages(walls: Iterable[float], wall: float) -> tuple[float, ...]:

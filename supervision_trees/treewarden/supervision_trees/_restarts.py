@@ -12,8 +12,9 @@ While a group is under way nothing waits for it, and what happens meanwhile join
 - a member that somebody terminates leaves the group; if it is the culprit, the whole group
   restart is called off and what was stopped for it stays stopped (B 1.7).
 
-The time in which a group is being stopped does not count for the window, so a sibling that is slow
-to stop cannot make a crash loop look slow (A.3; erlang/otp#1287).
+Where this differs from OTP on purpose (docs/decisions/0002): the time in which a group is being
+stopped does not count for the window, so a sibling that is slow to stop cannot make a crash loop
+look slow (A.3; erlang/otp#1287); and a parked child is not brought back by its group.
 """
 
 import enum
@@ -136,7 +137,14 @@ class Restarts:
     # One child
 
     def restart(self, child: Child, notice: Exited, now: float, *, uptime: float) -> Restarted:
-        """Charge the end of `child` and have it, or its group, started again if the budget allows."""
+        """Charge the end of `child`, report it, and have it, or its group, started again if the budget allows."""
+        return self._restart(child, notice, now, uptime=uptime)
+
+    def restart_reported(self, child: Child, now: float, *, uptime: float) -> Restarted:
+        """The same for an end that was reported when it happened."""
+        return self._restart(child, None, now, uptime=uptime)
+
+    def _restart(self, child: Child, notice: Exited | None, now: float, *, uptime: float) -> Restarted:
         own = child.window
         window = self._window if own is None else own
         spent = window.spend(self.window_time(now))
@@ -159,45 +167,57 @@ class Restarts:
         used, allowed = len(spent.spent), window.limit.restarts
         self._roster.emit(ChildRestarting(self._roster.path_of(child), child.generation, delay, used, allowed))
         then = "it is restarted at once" if delay == 0 else f"it is restarted in {delay:g} s"
-        self._roster.report_crash(child, notice, now, used=used, allowed=allowed, then=then)
-        if not is_abnormal(notice.reason):  # the report saw to it otherwise
-            self._roster.note(Remember(child.id))
+        self._report(child, notice, now, used=used, allowed=allowed, then=then)
         self._start_again(self._roster.table.rows[child.id], delay, now)
         return Restarted.GOES_ON
 
+    def _report(self, child: Child, notice: Exited | None, now: float, *, used: int, allowed: int, then: str) -> None:
+        """Tell of an end that is not told of yet, and have what was spent remembered in any case."""
+        if notice is not None and is_abnormal(notice.reason):
+            self._roster.report_crash(child, notice, now, used=used, allowed=allowed, then=then)  # remembers too
+        else:
+            self._roster.note(Remember(child.id))
+
     def _start_again(self, child: Child, delay: float, now: float) -> None:
+        scope = self._scope(child)
+        if len(scope) > 1:
+            self._widen(child, scope, delay, now)
+        elif delay > 0:
+            self._roster.set_timer(RetryDue(child.id, child.generation), delay)
+        else:
+            self._roster.begin_attempt(child, now)
+
+    def _scope(self, child: Child) -> tuple[ChildId, ...]:
+        """Whom the end of `child` concerns, in start order."""
         strategy = self._settings.strategy
         match strategy:
-            case Strategy.ONE_FOR_ONE if delay > 0:
-                self._roster.set_timer(RetryDue(child.id, child.generation), delay)
             case Strategy.ONE_FOR_ONE:
-                self._roster.begin_attempt(child, now)
+                return (child.id,)
             case Strategy.ONE_FOR_ALL:
-                self._widen(child, tuple(self._roster.table.rows), delay, now)
+                return tuple(self._roster.table.rows)
             case Strategy.REST_FOR_ONE:
                 order = tuple(self._roster.table.rows)
-                self._widen(child, order[order.index(child.id) :], delay, now)
+                return order[order.index(child.id) :]
             case _:
                 assert_never(strategy)
 
-    def _exhausted(self, child: Child, notice: Exited, used: int, now: float) -> Restarted:
+    def _exhausted(self, child: Child, notice: Exited | None, used: int, now: float) -> Restarted:
+        assert child.last_exit is not None
         roster, path = self._roster, self._roster.path_of(child)
         if child.window is not None:
             limit = child.window.limit
             roster.park(child)
-            roster.report_crash(child, notice, now, used=used, allowed=limit.restarts, then="it is parked as failed")
+            self._report(child, notice, now, used=used, allowed=limit.restarts, then="it is parked as failed")
             why = f"more than {limit.restarts} restarts within {limit.within:g} s"
             roster.emit(ChildFailed(path, used, limit.within, why))
             return Restarted.PARKED
         limit = self._window.limit
         then = f"{roster.path} gives up: {self._consequence}"
         roster.rest(child, ChildState.STOPPED)
-        roster.report_crash(child, notice, now, used=used, allowed=limit.restarts, then=then)
-        if not is_abnormal(notice.reason):
-            roster.note(Remember(child.id))
+        self._report(child, notice, now, used=used, allowed=limit.restarts, then=then)
         roster.emit(
             SupervisorGaveUp(
-                roster.path, child.id, notice.reason, used, limit.restarts, limit.within, self._consequence
+                roster.path, child.id, child.last_exit, used, limit.restarts, limit.within, self._consequence
             )
         )
         return Restarted.GIVES_UP
@@ -208,14 +228,19 @@ class Restarts:
         """Begin a group restart of `scope`, or make the one under way include it."""
         group = self._group
         concerned = dict.fromkeys(scope)
-        due = now + delay
+        due, head = now + delay, culprit.id
         if group is not None:
             self._roster.cancel(GroupDue(group.culprit, group.round))
+            if group.culprit in group.members and group.culprit not in concerned:
+                head = group.culprit  # its group goes on without the new one, should that be terminated
             # The member in its start stays with the group only if this end concerns it too; else it goes on alone.
             concerned |= {name: None for name in group.members if name != group.current}
             due = max(due, group.due)
-        members = {name: None for name in self._roster.table.rows if name in concerned}
-        self._group = group = _Group(culprit.id, next(self._rounds), due, members, to_stop=list(members))
+        rows = self._roster.table.rows
+        members = {name: None for name in rows if name in concerned}
+        # The longest delay counts, also that of a member that waited for a start of its own.
+        due = max(due, *(retry_at for name in members if (retry_at := rows[name].retry_at) is not None), now)
+        self._group = group = _Group(head, next(self._rounds), due, members, to_stop=list(members))
         others = tuple(name for name in members if name != culprit.id)
         self._roster.emit(GroupRestarting(self._roster.path, culprit.id, others))
         if self._paused_since is None:
@@ -247,6 +272,10 @@ class Restarts:
         """A member has ended as its group wanted, or by itself meanwhile."""
         assert self._group is not None
         self._await_group(self._group, child, now)
+
+    def holds(self, child: Child) -> bool:
+        """Whether `child` is to be started with its group, so that no timer of its own may start it."""
+        return self._group is not None and child.id in self._group.members
 
     def settled(self, child: Child) -> None:
         """The attempt to start `child` is over, whatever came of it."""
@@ -316,7 +345,10 @@ class Restarts:
     def _begin_start(self, group: _Group) -> None:
         group.phase = _Phase.STARTING
         # Of those that joined since, in their order now: `change` may have moved them.
-        group.to_start = OrderedDict.fromkeys(name for name in self._roster.table.rows if name in group.members)
+        table = self._roster.table
+        group.to_start = OrderedDict.fromkeys(name for name in table.rows if name in group.members)
+        for name in group.to_start:
+            table.put(replace(table.rows[name], retry_at=None))  # its time has come
 
     def _start_next(self, group: _Group, now: float) -> None:
         while group.current is None and group.to_start:

@@ -135,6 +135,12 @@ class Roster:
         self.set_timer(StartOverdue(child.id, generation), child.spec.start_timeout)
         return child
 
+    def reorder_boot(self) -> None:
+        """Have those that are still to boot do so in the order in which they stand now."""
+        waiting = dict(self.to_boot)
+        self.to_boot.clear()
+        self.to_boot.update((name, None) for name in self.table.rows if name in waiting)
+
     def expect_start(self, request: Request, child: ChildId) -> None:
         """Let `request` be answered when `child` has started, or has not."""
         assert child not in self._starting_calls
@@ -200,7 +206,7 @@ class Roster:
     def forget(self, child: Child) -> None:
         """Drop `child`, its spec and what is remembered of it."""
         self.table.forget(child)
-        if child.crashes or child.failures or child.restarts:
+        if child.crashes or child.failures or child.restarts:  # else nothing of it was ever remembered
             self._effects.append(Forget(child.id))
 
     # Failing
