@@ -176,6 +176,7 @@ class Bench:
         """Give the machine one input and carry out what it says; the effects of this input alone."""
         if isinstance(event, Started | Ready | Declined | Exited):
             self.old_notices.append(event)
+        self._known &= self.machine.children.keys()  # an end of one may have had others forgotten
         effects = self.machine.handle(event, self.now)
         self._perform(effects)
         concerned = _child_of(event)

@@ -109,19 +109,36 @@ def test_a_crash_in_the_middle_of_the_start_begins_one_for_all_anew(bench: "Make
     assert ["a", "b", "c"] == started_since(world, mark)
 
 
-def test_a_child_added_meanwhile_that_crashes_is_restarted_without_the_group(bench: "MakeBench") -> None:
-    """A.8: under rest_for_one its end concerns nobody else, and the group waits on for its own delay."""
+def test_a_child_added_meanwhile_that_crashes_joins_the_group(bench: "MakeBench") -> None:
+    """A.5: it stands behind the one that failed, so it starts with the rest when the delay is over."""
     world = bench(a("a", backoff=Backoff(initial=9.0, jitter=0.0)), a("b"), strategy=REST).boot_all()
     world.crashes("a")
     world.ends("b")
     world.call(StartChild(a("new")))
     run(world, "new")
     world.crashes("new")
-    run(world, "new")
+    assert ChildState.RESTARTING is world.state("new")
+    assert 109.0 == world.child("new").retry_at
     world.advance(9.0)
-    run(world, "a", "b")
+    run(world, "a", "b", "new")
 
-    assert [("a", 2), ("b", 2)] == world.starts[-2:]
+    assert [("a", 2), ("b", 2), ("new", 2)] == world.starts[-3:]
+
+
+def test_a_child_that_concerns_nobody_else_does_not_hold_up_a_group_that_is_starting(bench: "MakeBench") -> None:
+    """A.8: under rest_for_one the last child is restarted alone; the one before it goes on with its start."""
+    world = bench(a("a"), a("b"), strategy=REST).boot_all()
+    world.crashes("a")
+    world.ends("b")
+    world.call(StartChild(a("new")))
+    world.started("new")
+    world.crashes("new")
+    assert [("a", 2), ("new", 1), ("new", 2)] == world.starts[-3:]
+    world.started("a")
+    assert ("b", 2) == world.starts[-1]
+    world.started("new")
+    world.started("b")
+
     assert 1 == len(world.of(GroupRestarting))
 
 

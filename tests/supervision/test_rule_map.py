@@ -165,7 +165,7 @@ RULES: Final[dict[str, tuple[str, ...]]] = {
         "supervision/test_group_interruptions.py::test_a_crash_of_an_earlier_sibling_widens_the_group",
         "supervision/test_group_interruptions.py::test_a_crash_in_the_middle_of_the_start_begins_one_for_all_anew",
         "supervision/test_group_interruptions.py::test_later_siblings_that_were_added_meanwhile_join_the_group",
-        "supervision/test_group_interruptions.py::test_a_child_added_meanwhile_that_crashes_is_restarted_without_the_group",
+        "supervision/test_group_interruptions.py::test_a_child_added_meanwhile_that_crashes_joins_the_group",
     ),
     "A.9 automatic shutdown": (
         "supervision/test_auto_shutdown.py::test_any_significant_ends_with_the_first_all_significant_with_the_last",

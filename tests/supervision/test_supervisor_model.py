@@ -41,7 +41,6 @@ from treewarden.actors import (
     ChildSpec,
     Crashed,
     ExitReason,
-    GroupRestarting,
     Ignore,
     Intensity,
     Killed,
@@ -101,7 +100,7 @@ class Script:
 class Stage:
     """Where the real children play: who is alive, and what they saw, as they tell it themselves."""
 
-    round: Callable[[], int] = field(repr=False)  # how many group restarts have begun
+    round: Callable[[], int] = field(repr=False)  # how many restarts have begun
     script: Script = field(default_factory=Script, repr=False)
     alive: dict[str, list["Player"]] = field(default_factory=dict[str, list["Player"]], repr=False)
     log: list[tuple[str, str, str]] = field(default_factory=list[tuple[str, str, str]], repr=False)  # verb, child, why
@@ -667,7 +666,7 @@ class Play(RuleBasedStateMachine):
     def boot(self, data: st.DataObject) -> None:
         self.settings = data.draw(st.sampled_from(SETTINGS))
         self.tree = self.make_tree()
-        self.stage = Stage(lambda: len(self.tree.sink.of(GroupRestarting)))
+        self.stage = Stage(lambda: len(self.tree.sink.of(ChildRestarting)))
         self.story: list[str] = []  # for whoever must find out what went wrong
         self.futures: dict[int, Any] = {}
         self.looked_at = 0  # so much of the children's log was judged
@@ -905,7 +904,7 @@ class Play(RuleBasedStateMachine):
 
     @invariant()
     def children_start_from_the_left_and_stop_from_the_right(self) -> None:
-        """A.6, A.7, A.8: in the boot, in each round of a group restart, in the end; as the children saw it."""
+        """A.6, A.7, A.8: in the boot, in each restart, in the end; as the children saw it."""
         if not hasattr(self, "tree"):
             return
         self.ranks.update({slot.name: slot.rank for slot in self.reference.slots})

@@ -180,12 +180,21 @@ class Restarts:
 
     def _start_again(self, child: Child, delay: float, now: float) -> None:
         scope = self._scope(child)
-        if len(scope) > 1:
+        if self._concerns_a_group(scope, delay):
             self._widen(child, scope, delay, now)
         elif delay > 0:
             self._roster.set_timer(RetryDue(child.id, child.generation), delay)
         else:
             self._roster.begin_attempt(child, now)
+
+    def _concerns_a_group(self, scope: tuple[ChildId, ...], delay: float) -> bool:
+        """Whether the child that `scope` begins with is started with a group, be it one of its own."""
+        group, strategy = self._group, self._settings.strategy
+        if len(scope) > 1 or strategy is Strategy.ONE_FOR_ONE:
+            return len(scope) > 1
+        # The last child. It joins what waits, and others may join it while it waits (A.5); a group that is
+        # being started goes on without it.
+        return delay > 0 if group is None else group.phase is not _Phase.STARTING
 
     def _scope(self, child: Child) -> tuple[ChildId, ...]:
         """Whom the end of `child` concerns, in start order."""
@@ -242,7 +251,8 @@ class Restarts:
         due = max(due, *(retry_at for name in members if (retry_at := rows[name].retry_at) is not None), now)
         self._group = group = _Group(head, next(self._rounds), due, members, to_stop=list(members))
         others = tuple(name for name in members if name != culprit.id)
-        self._roster.emit(GroupRestarting(self._roster.path, culprit.id, others))
+        if others:
+            self._roster.emit(GroupRestarting(self._roster.path, culprit.id, others))
         if self._paused_since is None:
             self._paused_since = now
         for name in tuple(members):
