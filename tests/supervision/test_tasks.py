@@ -349,6 +349,7 @@ def test_a_transient_task_runs_until_it_succeeds(world: World, wait_for: "Wait")
 
     assert [1, 2, 3] == runs
     assert Generation(1) == ref.generation
+    wait_for(lambda: len(world.of(ChildRestarting)) >= 2, "the events are told")  # on a thread of their own
     assert 2 == len(world.of(ChildRestarting))
 
 
