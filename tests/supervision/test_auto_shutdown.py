@@ -7,6 +7,7 @@ import pytest
 
 from treewarden.actors import (
     Actor,
+    ActorPath,
     Backoff,
     ChildId,
     ChildSpec,
@@ -143,7 +144,7 @@ def test_a_parked_significant_child_has_ended_by_itself(bench: "MakeBench") -> N
         assert DONE == over.ended
         torn = bench(sig("x"), a("y"), auto_shutdown=auto).boot_all()
         torn.crashes("x")
-        torn.ends("x", Crashed(StateUnusable("/top/x", "torn")))
+        torn.ends("x", Crashed(StateUnusable(ActorPath("/top/x"), "torn")))
         torn.stop_all()
         assert DONE == torn.ended
 

@@ -164,7 +164,7 @@ def test_failed_starts_are_reported_each_with_what_follows(bench: "MakeBench") -
     world.crashes("y")
     world.crashes("x")
     world.crashes("x")
-    world.ends("x", Crashed(StateUnusable("/top/x", "torn")))
+    world.ends("x", Crashed(StateUnusable(ActorPath("/top/x"), "torn")))
 
     assert [
         ("/top/y", 1, "it is not retried: it was started by a call"),

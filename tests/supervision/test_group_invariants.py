@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from treewarden.actors import (
     BRUTAL_KILL,
     Actor,
+    ActorPath,
     Backoff,
     ChildId,
     ChildSpec,
@@ -119,7 +120,7 @@ def act(draw: st.DrawFn, world: "Bench", name: ChildId) -> None:
         case "stop":
             world.ends(name)
         case "torn":
-            world.ends(name, Crashed(StateUnusable("/top/x", "torn")))
+            world.ends(name, Crashed(StateUnusable(ActorPath("/top/x"), "torn")))
         case _:
             world.crashes(name)
 

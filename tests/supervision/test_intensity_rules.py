@@ -115,7 +115,7 @@ def test_a_child_whose_state_cannot_be_restored_costs_nothing(bench: "MakeBench"
     """A.18: parked, not restarted."""
     world = bench(a("x"), intensity=Intensity(1, within=5.0)).boot_all()
     world.crashes("x")
-    world.ends("x", Crashed(StateUnusable("/top/x", "torn")))
+    world.ends("x", Crashed(StateUnusable(ActorPath("/top/x"), "torn")))
 
     assert (ChildState.FAILED, 1) == (world.state("x"), world.machine.window.used(world.now))
 

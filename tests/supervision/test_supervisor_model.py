@@ -50,7 +50,15 @@ from treewarden.actors import (
     Started,
 )
 from treewarden.supervision_trees import AutoShutdown, Strategy, SupervisorSettings
-from treewarden.supervision_trees._effects import Call, Change, DeleteChild, RestartChild, StartChild, TerminateChild
+from treewarden.supervision_trees._effects import (
+    Call,
+    Change,
+    DeleteChild,
+    RestartChild,
+    RetireChild,
+    StartChild,
+    TerminateChild,
+)
 
 if TYPE_CHECKING:
     from .conftest import Tree
@@ -566,7 +574,7 @@ class Reference:
         match call:
             case StartChild(spec):
                 self.start_child(number, spec)
-            case Change():
+            case Change() | RetireChild():
                 raise AssertionError("not played here")
             case _:
                 slot = self.find(call.child)
