@@ -443,7 +443,7 @@ class Reference:
             return
         by_hand = slot.start_call
         if self.ending is None and group is not None and group.phase == "stopping" and slot in group.members:
-            self.to_rest(slot, "StartFailed", keep=GROUPED)
+            self.to_rest(slot, "StartFailed", keep=GROUPED)  # who started it waits on, if it comes back
             self.attempted(slot)
         elif was == STOPPING or self.ending is not None:
             self.to_rest(slot, "StartFailed")
@@ -504,8 +504,20 @@ class Reference:
         if self.settings.strategy is not Strategy.ONE_FOR_ONE:
             slot.status = GROUPED
             all_of_them = self.settings.strategy is Strategy.ONE_FOR_ALL
-            self.restart_group(slot, [other for other in self.slots if all_of_them or other.rank >= slot.rank], delay)
-        elif delay:
+            scope = [other for other in self.slots if all_of_them or other.rank >= slot.rank]
+            is_starting = self.group is not None and self.group.phase == "starting"
+            if scope != [slot] or (self.group is not None and not is_starting) or (self.group is None and delay):
+                self.restart_group(slot, scope, delay)
+            elif self.group is not None and not delay:  # the last one, behind those whose turn is still to come
+                self.group.members.append(slot)
+                self.group.waiting.append(slot)
+            else:
+                self.restart_alone(slot, delay)
+        else:
+            self.restart_alone(slot, delay)
+
+    def restart_alone(self, slot: Slot, delay: float) -> None:
+        if delay:
             slot.status = DELAYED
             self.set_timer("retry", slot, delay, lambda: self.attempt(slot))
         else:
@@ -514,8 +526,19 @@ class Reference:
     def restart_group(self, culprit: Slot, scope: list[Slot], delay: float) -> None:
         self.cancel("group", "")
         due, before = self.now + delay, self.group
-        members = [slot for slot in self.slots if slot in scope or (before is not None and slot in before.members)]
-        self.group = Group(culprit, members, due if before is None else max(due, before.due))
+        wanted = list(scope)
+        if before is not None:
+            if before.culprit in before.members and before.culprit not in scope:
+                culprit = before.culprit
+            # The one in its start goes on alone unless this end concerns it.
+            wanted += [slot for slot in before.members if slot is not before.current]
+            due = max(due, before.due)
+        members = [slot for slot in self.slots if slot in wanted]
+        for slot in members:
+            if ("retry", slot) in self.timers:
+                due = max(due, self.timers["retry", slot][0])
+                self.cancel("retry", slot)
+        self.group = Group(culprit, members, due)
         if self.paused_since is None:
             self.paused_since = self.now
         for slot in members:
@@ -526,7 +549,8 @@ class Reference:
 
     def to_rest(self, slot: Slot, start_answer: str, *, keep: str = REST) -> None:
         slot.status = keep
-        self.answer_start(slot, start_answer)
+        if keep is REST or slot.spec.restart is Restart.TEMPORARY:
+            self.answer_start(slot, start_answer)
         for call in slot.stop_calls:
             self.answers[call] = "none"
         slot.stop_calls = []

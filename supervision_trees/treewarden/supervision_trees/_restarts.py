@@ -179,22 +179,28 @@ class Restarts:
             self._roster.note(Remember(child.id))
 
     def _start_again(self, child: Child, delay: float, now: float) -> None:
-        scope = self._scope(child)
-        if self._concerns_a_group(scope, delay):
-            self._widen(child, scope, delay, now)
-        elif delay > 0:
+        group, scope = self._group, self._scope(child)
+        match self._settings.strategy:
+            case Strategy.ONE_FOR_ONE:
+                self._start_alone(child, delay, now)
+            case _ if len(scope) > 1:
+                self._widen(child, scope, delay, now)
+            # The last child concerns nobody else. It joins a group that waits, and others may join it while
+            # it waits itself (A.5). In a group that is being started it has its turn, or its own delay.
+            case _ if group is not None and group.phase is not _Phase.STARTING:
+                self._widen(child, scope, delay, now)
+            case _ if group is not None and delay == 0:
+                group.members[child.id] = group.to_start[child.id] = None
+            case _ if group is None and delay > 0:
+                self._widen(child, scope, delay, now)
+            case _:
+                self._start_alone(child, delay, now)
+
+    def _start_alone(self, child: Child, delay: float, now: float) -> None:
+        if delay > 0:
             self._roster.set_timer(RetryDue(child.id, child.generation), delay)
         else:
             self._roster.begin_attempt(child, now)
-
-    def _concerns_a_group(self, scope: tuple[ChildId, ...], delay: float) -> bool:
-        """Whether the child that `scope` begins with is started with a group, be it one of its own."""
-        group, strategy = self._group, self._settings.strategy
-        if len(scope) > 1 or strategy is Strategy.ONE_FOR_ONE:
-            return len(scope) > 1
-        # The last child. It joins what waits, and others may join it while it waits (A.5); a group that is
-        # being started goes on without it.
-        return delay > 0 if group is None else group.phase is not _Phase.STARTING
 
     def _scope(self, child: Child) -> tuple[ChildId, ...]:
         """Whom the end of `child` concerns, in start order."""
