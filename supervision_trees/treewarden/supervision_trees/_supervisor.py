@@ -7,7 +7,6 @@ for the store: a restart that must not happen before it is on record is held unt
 
 import itertools
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, assert_never, final
@@ -28,8 +27,6 @@ from treewarden.actors import (
     Ready,
     Reply,
     Restart,
-    ServiceMissing,
-    Shutdown,
     Started,
     StateNotReplaceable,
     StateRequest,
@@ -37,10 +34,8 @@ from treewarden.actors import (
     Timer,
     Unresponsive,
     child_path,
-    is_abnormal,
     spawn,
 )
-from treewarden.storage import StoreError
 from treewarden.supervision_trees._checks import checked_children
 from treewarden.supervision_trees._children import Child
 from treewarden.supervision_trees._effects import (
@@ -79,7 +74,7 @@ from treewarden.supervision_trees._effects import (
 from treewarden.supervision_trees._errors import AlreadyStarted, NotApplicable
 from treewarden.supervision_trees._intensity import RestartWindow
 from treewarden.supervision_trees._machine import SupervisorMachine
-from treewarden.supervision_trees._records import RestartRecords
+from treewarden.supervision_trees._restart_memory import RestartMemory, Saved
 from treewarden.supervision_trees._roster import Membership
 from treewarden.supervision_trees._strategy import DEFAULT_INTENSITY, AutoShutdown, Strategy, SupervisorSettings
 
@@ -117,14 +112,6 @@ class Description:
     now: float
     window_time: float
     settings: SupervisorSettings
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class _Saved:
-    """To the supervisor itself: what it had remembered is on record, or could not be put."""
-
-    future: "Future[int]"
 
 
 class Supervisor(Actor):
@@ -179,16 +166,13 @@ class Supervisor(Actor):
         self._timers: dict[TimerDue, Timer] = {}
         self._replies: dict[CallId, Reply[ActorRef[Any] | None]] = {}
         self._call_ids = itertools.count(1)
-        self._records = self._find_records()
-        self._unsaved: Future[int] | None = None  # the newest commit that is not durable yet
-        self._held: dict[ChildId, Start] = {}  # starts that wait for it
+        self._memory = RestartMemory(self.context, self._machine)
 
     def on_start(self) -> None:
         """Begin to start the children; the start is complete when theirs are."""
         self.context.defer_started()
         now = self.context.clock.monotonic()
-        if self._records is not None:
-            self._machine.recall(*self._records.take(self.context.path, self._machine.children, now), now)
+        self._memory.recall(now)
         self._perform(self._machine.boot(now))
 
     def on_receive(self, message: object) -> None:
@@ -219,8 +203,9 @@ class Supervisor(Actor):
                 self._feed(message)
             case Describe(reply):
                 reply.try_set(self._describe())
-            case _Saved(future):
-                self._saved(future)
+            case Saved():
+                for start in self._memory.release(message):
+                    self._spawn(start)
             case _:
                 super().on_system(message)
 
@@ -272,10 +257,8 @@ class Supervisor(Actor):
         for effect in effects:
             match effect:
                 case Start():
-                    if self._unsaved is None:
+                    if not self._memory.hold(effect):
                         self._spawn(effect)
-                    else:
-                        self._held[effect.spec.id] = effect
                 case Up(child):
                     self.context.ensure_current()  # given up on, it must not register over its successor's child
                     self.context.system.directory.register(self._refs[child].path, self._refs[child])
@@ -296,9 +279,9 @@ class Supervisor(Actor):
                     if timer is not None:
                         timer.cancel()
                 case Remember(child):
-                    self._remember(child)
+                    self._memory.remember(child, self.context.clock.monotonic())
                 case Forget(child):
-                    self._forget(child)
+                    self._memory.forget(child)
                 case Emit(event):
                     self.context.system.events.emit(event)
                 case Answer(call, outcome):
@@ -306,7 +289,7 @@ class Supervisor(Actor):
                 case AnnounceStarted():
                     self.context.announce_started()
                 case End(reason):
-                    self._calm(reason)
+                    self._memory.calm(reason, self.context.clock.monotonic())
                     self.context.exit(reason)
                 case _:
                     assert_never(effect)
@@ -321,74 +304,14 @@ class Supervisor(Actor):
             notify=self.context.incarnation().tell_system,
         )
 
-    # What outlives the runtime (A.17)
-
-    def _find_records(self) -> RestartRecords | None:
-        try:
-            return self.context.service(RestartRecords)
-        except ServiceMissing:
-            return None  # nothing of this runtime outlives it
-
-    def _remember(self, child: ChildId) -> None:
-        known = self._machine.children.get(child)
-        if self._records is None or known is None:  # forgotten since
-            return
-        now = self.context.clock.monotonic()
-        time = self._machine.window_time(now)
-        ages = [time - at for at in self._machine.window.spent]
-        own_ages = [] if known.window is None else [time - at for at in known.window.spent]
-        try:
-            future = self._records.remember(self.context.path, ages, known, own_ages, now)
-        except StoreError as error:
-            self._not_saved(error)
-            return
-        if future.done():
-            self._saved(future)
-        else:
-            # Commits of one thread become durable in their order, so the newest speaks for all.
-            self._unsaved = future
-            tell_me = self.context.incarnation().tell_system
-            future.add_done_callback(lambda done: tell_me(_Saved(done)))
-
-    def _saved(self, future: "Future[int]") -> None:
-        error = future.exception()
-        if error is not None:
-            self._not_saved(error)
-        if self._unsaved is None or self._unsaved is future:
-            self._unsaved = None
-            held, self._held = self._held, {}
-            for start in held.values():
-                self._spawn(start)
-
-    def _not_saved(self, error: BaseException) -> None:
-        # A full disk must not keep a service down; the price is an allowance that a restart of the runtime renews.
-        self.context.log.error("restarts are not on record", error=str(error) or repr(error))
-
     def _was_held(self, child: ChildId, reason: ExitReason) -> bool:
         """Whether the start of `child` was still held: then it has ended before it began."""
-        start = self._held.pop(child, None)
+        start = self._memory.drop(child)
         if start is None:
             return False
         report = StopReport(stopped=(child_path(self.context.path, child),))
         self.context.incarnation().tell_system(Exited(child, start.generation, reason, abandoned=False, report=report))
         return True
-
-    def _forget(self, child: ChildId) -> None:
-        if self._records is not None:
-            try:
-                self._records.forget(self.context.path, child)
-            except StoreError as error:
-                self._not_saved(error)
-
-    def _calm(self, reason: ExitReason) -> None:
-        if self._records is None or is_abnormal(reason) or reason == Shutdown("intensity"):
-            return
-        uncalm = [child for child in self._machine.children.values() if child.failures]
-        if uncalm or self._machine.window.spent:
-            try:
-                self._records.calm(self.context.path, uncalm, self.context.clock.monotonic())
-            except StoreError as error:
-                self._not_saved(error)
 
     def _let_go(self, child: ChildId, generation: Generation) -> None:
         ref = self._refs.get(child)
