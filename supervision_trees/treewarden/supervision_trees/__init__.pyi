@@ -45,8 +45,8 @@ from ._partition_handle import PartitionHandle as PartitionHandle
 from ._recovery import AnotherTree as AnotherTree
 from ._recovery import StateCorrupt as StateCorrupt
 from ._recovery import SweepReport as SweepReport
+from ._root import RuntimeEnd as RuntimeEnd
 from ._runtime import Runtime as Runtime
-from ._runtime import RuntimeEnd as RuntimeEnd
 from ._runtime import StopReport as StopReport
 from ._strategy import AutoShutdown as AutoShutdown
 from ._strategy import Strategy as Strategy

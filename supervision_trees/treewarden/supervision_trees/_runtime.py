@@ -10,10 +10,10 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, assert_never, final
+from typing import Any, Final, Self, final
 
 import pykka
 
@@ -24,19 +24,12 @@ from treewarden.actors import (
     ChildId,
     ChildNotice,
     ChildSpec,
-    Declined,
     Exited,
-    ExitReason,
-    Generation,
     Intensity,
-    Killed,
     Names,
-    Normal,
-    Ready,
     Reply,
     RuntimeStarted,
     RuntimeStopped,
-    RuntimeStopping,
     Shutdown,
     Snapshots,
     Started,
@@ -48,11 +41,10 @@ from treewarden.actors import (
 )
 from treewarden.storage import MemoryStore, SnapshotStore
 from treewarden.supervision_trees._apply import TreeApply
-from treewarden.supervision_trees._children import Child, ChildState
 from treewarden.supervision_trees._control import Command
 from treewarden.supervision_trees._errors import StartFailed
 from treewarden.supervision_trees._execution import CommandExecution
-from treewarden.supervision_trees._explanation import GiveUps, nearest_failure
+from treewarden.supervision_trees._explanation import GiveUps
 from treewarden.supervision_trees._handle import SupervisorHandle
 from treewarden.supervision_trees._inspect import TreeView
 from treewarden.supervision_trees._partition_handle import PartitionHandle
@@ -61,28 +53,17 @@ from treewarden.supervision_trees._ports import CLOSING, make_processes, make_sy
 from treewarden.supervision_trees._records import RestartRecords
 from treewarden.supervision_trees._recovery import SweepReport, sweep, sweep_all
 from treewarden.supervision_trees._registry import Registry
-from treewarden.supervision_trees._supervisor import ChildRow, Supervisor
+from treewarden.supervision_trees._root import FIRST, ROOT_PARENT, Root, RuntimeEnd
+from treewarden.supervision_trees._supervisor import Supervisor
 from treewarden.supervision_trees._task_handle import TaskHandle
 from treewarden.supervision_trees._views import TreeViewer
 from treewarden.supervision_trees.console import socket_path_for
 from treewarden.supervision_trees.definitions import TreeDefinition, child_spec
 from treewarden.supervision_trees.telemetry import EventHub, LogLines, Subscriber
 
-__all__ = ["Runtime", "RuntimeEnd", "StopReport"]
+__all__ = ["Runtime", "StopReport"]
 
 SYSTEM: Final = ChildId("system")  # the supervisor of the runtime's own parts
-ROOT_PARENT: Final = ActorPath("")
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class RuntimeEnd:
-    """How a tree ended: `ok` if it was asked to; `message` says what happened, over several lines."""
-
-    ok: bool
-    reason: ExitReason
-    message: str
-    report: StopReport
 
 
 @final
@@ -130,8 +111,6 @@ class Runtime:
     def __init__(self, root: ChildSpec, state_dir: str | os.PathLike[str] | None) -> None:
         if root.id == SYSTEM:
             raise ValueError(f"a tree cannot be named {SYSTEM!r}: the runtime's own parts live there")
-        self._root_spec = root
-        self._root_path = child_path(ROOT_PARENT, root.id)
         self._state_dir = None if state_dir is None else Path(state_dir).absolute()
         self._clock = SystemClock()
         self._hub = EventHub(self._clock)
@@ -142,11 +121,8 @@ class Runtime:
         self._store: SnapshotStore | None = None
         self._execution: CommandExecution | None = None
         self._parts: ActorRef[Any] | None = None
-        self._root: ActorRef[Any] | None = None
-        self._root_started: Reply[None] = Reply()
-        self._root_ended: Reply[RuntimeEnd] = Reply()
-        self._stop_asked: str | None = None
         self._give_ups = GiveUps(self._hub)
+        self._root = Root(root, self._give_ups, clock=self._clock, since=self._started_at, events=self._hub)
         # Guards _stop_report: the first caller of `stop` does it, others wait for its report.
         self._stopping = threading.Lock()
         self._stop_report: StopReport | None = None
@@ -191,12 +167,12 @@ class Runtime:
         """The tree as it is now; an unresponsive supervisor is shown as silent, never waited for."""
         viewer = TreeViewer(self._clock.monotonic)
         return TreeView(
-            name=self._root_spec.id,
+            name=self._root.spec.id,
             runtime_pid=os.getpid(),
             state_dir=None if self._state_dir is None else str(self._state_dir),
             started_at=self._started_at,
             taken_at=self._clock.wall(),
-            root=viewer.view(ROOT_PARENT, self._root_row()),
+            root=viewer.view(ROOT_PARENT, self._root.row()),
         )
 
     def execute(self, command: Command) -> object:
@@ -216,22 +192,14 @@ class Runtime:
 
     def request_stop(self, why: str) -> None:
         """Begin an orderly stop and return; `wait` tells when it is over. Asking again changes nothing."""
-        if self._stop_asked is None:
-            self._stop_asked = why
-            self._hub.emit(RuntimeStopping(why))
-        if self._root is not None:
-            self._root.request_stop(Shutdown(why))
+        self._root.request_stop(why)
 
     def wait(self, timeout: float | None = None) -> RuntimeEnd | None:
         """Wait until the tree has ended, whoever ended it; None if it runs on after `timeout` seconds.
 
         What the runtime itself holds is let go of by `stop`.
         """
-        try:
-            end: RuntimeEnd = self._root_ended.get(timeout=timeout)
-        except pykka.Timeout:
-            return None
-        return end
+        return self._root.wait(timeout)
 
     def stop(self, *, within: float = 30.0) -> StopReport:
         """Stop the tree and let go of everything; what is not down `within` seconds is killed.
@@ -272,7 +240,7 @@ class Runtime:
         if events is not None:
             self._hub.subscribe(events)
         store = self._store = self._open_store()
-        sweep(store, self._root_spec, discard=discard, state_dir=self._state_dir, events=self._hub)
+        sweep(store, self._root.spec, discard=discard, state_dir=self._state_dir, events=self._hub)
         processes = make_processes(
             store, state_dir=self._state_dir, registry=self._registry, on_error=self._report, closers=self._closers
         )
@@ -291,42 +259,35 @@ class Runtime:
             closers=self._closers,
         )
         self._execution = CommandExecution(
-            root=self._root_path,
+            root=self._root.path,
             inspect=self.inspect,
             supervisor=self.supervisor,
             request_stop=self.request_stop,
             events=self._hub,
             processes=processes,
             apply=TreeApply(
-                root=self._root_path,
+                root=self._root.path,
                 whereis=self.whereis,
                 supervisor=self.supervisor,
-                declared=lambda: self._root_spec,
-                adopt=self._adopt,
+                declared=lambda: self._root.spec,
+                adopt=self._root.adopt,
                 events=self._hub,
             ),
             monotonic=self._clock.monotonic,
             snapshots=snapshots,
         )
         self._start_parts()
-        self._hub.emit(RuntimeStarted(self._root_path, os.getpid()))
-        self._root = self._spawn(self._root_spec, self._take_root_notice)
-        if self._stop_asked is not None:  # by the console, before there was a root to tell
-            self._root.request_stop(Shutdown(self._stop_asked))
-        try:
-            self._root_started.get()
-        except StartFailed:
-            if self._stop_asked is None:
-                raise
-            return  # it was asked to: `wait` says how it ended
-        self._registry.register(self._root_path, self._root)
+        self._hub.emit(RuntimeStarted(self._root.path, os.getpid()))
+        running = self._root.start(self._system)
+        if running is not None:
+            self._registry.register(self._root.path, running)
 
     def _open_store(self) -> SnapshotStore:
         if self._state_dir is None:
             return MemoryStore()
         return own_store(
             self._state_dir,
-            tree=self._root_path,
+            tree=self._root.path,
             console=str(socket_path_for(self._state_dir)),
             since=self._started_at,
             closers=self._closers,
@@ -349,39 +310,9 @@ class Runtime:
                 case _:
                     pass
 
-        self._parts = self._spawn(spec, take)
+        path = child_path(ROOT_PARENT, SYSTEM)
+        self._parts = spawn(self._system, spec, path=path, parent=None, generation=FIRST, notify=take)
         started.get()
-
-    def _adopt(self, root: ChildSpec) -> None:
-        """Take note of what the living root goes by since an apply changed it."""
-        self._root_spec = root
-
-    def _spawn(self, spec: ChildSpec, notify: Callable[[ChildNotice], None]) -> ActorRef[Any]:
-        path = child_path(ROOT_PARENT, spec.id)
-        return spawn(self._system, spec, path=path, parent=None, generation=Generation(1), notify=notify)
-
-    def _take_root_notice(self, notice: ChildNotice) -> None:
-        match notice:
-            case Started():
-                self._root_started.try_set(None)
-            case Exited(reason=reason):
-                self._root_ended.try_set(self._end_of_tree(reason, notice.report))
-                self._root_started.try_fail(nearest_failure(self._root_path, reason))
-            case Declined():
-                self._root_ended.try_set(self._end_of_tree(Normal(), StopReport()))
-                self._root_started.try_fail(StartFailed(self._root_path, Normal()))
-            case Ready():
-                pass
-            case _:
-                assert_never(notice)
-
-    def _end_of_tree(self, reason: ExitReason, report: StopReport) -> RuntimeEnd:
-        if self._stop_asked is not None:
-            message = f"the tree {self._root_path} was stopped: {self._stop_asked}"
-        else:
-            message = self._give_ups.explain(self._root_path, reason)
-        ok = self._stop_asked is not None
-        return RuntimeEnd(ok=ok, reason=reason, message=message, report=report)
 
     def _report(self, error: BaseException) -> None:
         self._logs.of_actor(child_path(ROOT_PARENT, SYSTEM)).error("internal error", error=repr(error))
@@ -390,45 +321,14 @@ class Runtime:
 
     def _stop_tree(self, within: float) -> StopReport:
         report = StopReport()
-        if self._root is not None:
-            if not self._root_ended.is_set():
-                self.request_stop("stop")
-            report += self._end_root(self._root, within).report
+        if self._root.was_started:
+            report += self._root.end(within).report
         if self._parts is not None:
             self._parts.request_stop(Shutdown("stop"))
             with contextlib.suppress(pykka.Timeout):  # its threads are daemons; nothing depends on them now
                 self._parts.wait_stopped(timeout=CLOSING)
-        if self._root is not None and self._store is not None:
+        if self._root.was_started and self._store is not None:
             survivors = sweep_all(self._store, events=self._hub).survivors
             report = replace(report, orphaned_pids=tuple(sorted({*report.orphaned_pids, *survivors})))
             self._hub.emit(RuntimeStopped(len(report.stopped), report.abandoned, report.orphaned_pids))
         return report
-
-    def _end_root(self, root: ActorRef[Any], within: float) -> RuntimeEnd:
-        end = self.wait(within)
-        if end is None:
-            root.kill()
-            end = self.wait(CLOSING)
-        if end is None:
-            report = StopReport(abandoned=(root.path,))
-            return RuntimeEnd(ok=False, reason=Killed(), message=f"{root.path} did not end", report=report)
-        return end
-
-    def _root_row(self) -> ChildRow:
-        end = self.wait(0)
-        ended = end is not None
-        started = self._root_started.is_set()
-        state = ChildState.STOPPED if ended else ChildState.RUNNING if started else ChildState.STARTING
-        if self._stop_asked is not None and not ended:
-            state = ChildState.STOPPING
-        now = self._clock.monotonic()
-        child = Child(
-            self._root_spec,
-            state=state,
-            generation=Generation(1),
-            live=not ended,
-            ready=started and not ended,
-            started_at=now - (self._clock.wall() - self._started_at),
-            last_exit=None if end is None else end.reason,
-        )
-        return ChildRow(child, None if ended else self._root)
