@@ -12,6 +12,7 @@ import pytest
 from treewarden.actors import (
     Actor,
     ActorPath,
+    ActorRef,
     Address,
     Crashed,
     Down,
@@ -738,14 +739,19 @@ def test_an_incarnation_that_was_given_up_on_cannot_persist_and_the_try_is_count
     assert {"number": 7} == store.latest(A).state
 
 
+def hand_in(store: HeldStore, keeper: ActorRef[Any], wait_for: Callable[[Callable[[], bool], str], None]) -> None:
+    """Have `keeper` persist, and the store hold its commit."""
+    store.held = True
+    keeper.tell("persist")
+    wait_for(lambda: bool(store.waiting), "the commit was handed in")
+
+
 def test_a_commit_that_waits_is_withdrawn_when_its_incarnation_is_given_up_on(
     threaded: World, store: HeldStore, wait_for: Callable[[Callable[[], bool], str], None]
 ) -> None:
     """A.15, as late as possible: handed in, but not begun."""
     zombie, _ = start(threaded)
-    store.held = True
-    zombie.tell("persist")
-    wait_for(lambda: bool(store.waiting), "the commit was handed in")
+    hand_in(store, zombie, wait_for)
     zombie.incarnation().abandon(Unresponsive(1.0))
     threaded.settle()
     [(future, _)] = store.waiting
@@ -761,9 +767,7 @@ def test_a_successor_reads_only_when_the_commit_of_the_one_before_is_over(
     zombie, _ = start(threaded)
     zombie.tell(5)
     threaded.settle()
-    store.held = True
-    zombie.tell("persist")
-    wait_for(lambda: bool(store.waiting), "the commit was handed in")
+    hand_in(store, zombie, wait_for)
     carry_out = store.begin()
     zombie.incarnation().abandon(Unresponsive(1.0))
     journal: list[str] = []
@@ -782,9 +786,7 @@ def test_a_successor_given_up_on_while_it_waits_holds_nothing(
 ) -> None:
     """A.15: nobody could discard or use the state for as long as it did."""
     zombie, _ = start(threaded)
-    store.held = True
-    zombie.tell("persist")
-    wait_for(lambda: bool(store.waiting), "the commit was handed in")
+    hand_in(store, zombie, wait_for)
     carry_out = store.begin()
     zombie.incarnation().abandon(Unresponsive(1.0))
     journal: list[str] = []

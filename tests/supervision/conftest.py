@@ -172,6 +172,16 @@ class Bench:
             self.started(next(reversed(self.live)))
         return self
 
+    def start_in_turn(self, *names: str) -> None:
+        """Have these starts succeed, in this order; each must be the only one under way, or the machine overtook."""
+        for name in names:
+            assert [name] == [each for each in self.live if not self.child(each).started]
+            self.started(name)
+
+    def started_since(self, mark: int) -> list[str]:
+        """Who was started since the list of starts was `mark` long."""
+        return [name for name, _ in self.starts[mark:]]
+
     def feed(self, event: SupervisorInput) -> tuple[Effect, ...]:
         """Give the machine one input and carry out what it says; the effects of this input alone."""
         if isinstance(event, Started | Ready | Declined | Exited):

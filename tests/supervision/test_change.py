@@ -37,12 +37,6 @@ def states(world: "Bench") -> dict[str, str]:
     return {name: child.state.value for name, child in world.machine.children.items()}
 
 
-def run(world: "Bench", *names: str) -> None:
-    for name in names:
-        assert [name] == [each for each in world.live if not world.child(each).started]
-        world.started(name)
-
-
 @pytest.mark.parametrize(
     ("bad", "error"),
     [
@@ -144,7 +138,7 @@ def test_new_ids_are_added_stopped_and_missing_ones_run_on_behind_the_others(ben
     assert ["new", "z", "x", "y"] == list(world.machine.children)
     assert [] == world.stops
     world.call(RestartChild(ChildId("new")))
-    run(world, "new")
+    world.start_in_turn("new")
     world.shut_down()
     world.stop_all()
     assert ["y", "x", "z", "new"] == world.stops
@@ -179,7 +173,7 @@ def test_a_new_order_counts_for_rest_for_one(bench: "MakeBench") -> None:
     world.crashes("y")
     assert ["x"] == world.stops
     world.ends("x")
-    run(world, "y", "x")
+    world.start_in_turn("y", "x")
 
 
 def test_a_new_limit_counts_at_once_and_what_was_spent_stays_spent(bench: "MakeBench") -> None:
@@ -256,7 +250,7 @@ def test_a_group_under_way_is_finished_as_it_began(bench: "MakeBench", phase: st
     world.stop_all()
     world.advance(9.0)
     # In the order of the table as it stands when the start begins.
-    run(world, *(["x", "y", "z"] if phase == "starting" else ["z", "y", "x"]))
+    world.start_in_turn(*(["x", "y", "z"] if phase == "starting" else ["z", "y", "x"]))
 
     assert {"z": "running", "new": "stopped", "y": "running", "x": "running"} == states(world)
     assert not world.timers
@@ -276,7 +270,7 @@ def test_a_delay_under_one_for_one_joins_a_group_that_a_change_made_possible(
     world.advance(2.75)
     assert {} == world.live
     world.advance(0.25)
-    run(world, "x", "y")
+    world.start_in_turn("x", "y")
     world.advance(9.0)
 
     assert [("x", 1), ("y", 1), ("x", 2), ("y", 2)] == world.starts
@@ -286,7 +280,7 @@ def test_a_change_during_the_boot_starts_nobody_twice_and_nobody_new(bench: "Mak
     """A.6, A.10: those whose turn has not come boot in their new order; new ones are stopped."""
     world = bench(a("x"), a("y"), a("z")).boot()
     assert world.ask(Change(children=(a("z"), a("new"), a("y"), a("x")))) is None
-    run(world, "x", "z", "y")
+    world.start_in_turn("x", "z", "y")
 
     assert world.has_started()
     assert {"z": "running", "new": "stopped", "y": "running", "x": "running"} == states(world)
@@ -302,7 +296,7 @@ def test_a_new_strategy_during_the_boot_waits_for_its_end_as_any_group_does(benc
     world.started("y")
     assert ["y"] == world.stops
     world.ends("y")
-    run(world, "x", "y")
+    world.start_in_turn("x", "y")
 
 
 def test_a_terminated_child_stays_stopped_under_its_new_spec(bench: "MakeBench") -> None:

@@ -36,18 +36,6 @@ def a(name: str, restart: Restart = Restart.PERMANENT, **options: object) -> Chi
     return ChildSpec.of(Actor, id=name, restart=restart, **options)  # type: ignore[arg-type]  # any option of `of`
 
 
-def run(world: "Bench", *names: str) -> None:
-    """Have these starts succeed, in this order; each must be the only one under way, or the machine overtook."""
-    for name in names:
-        in_start = [each for each in world.live if not world.child(each).started]
-        assert [name] == in_start
-        world.started(name)
-
-
-def started_since(world: "Bench", mark: int) -> list[str]:
-    return [name for name, _ in world.starts[mark:]]
-
-
 # What comes in between
 
 
@@ -64,7 +52,7 @@ def test_a_supervisor_that_stops_in_the_middle_of_a_group_restart_starts_nothing
     if phase in ("starting", "one up"):
         world.advance(9.0)
     if phase == "one up":
-        run(world, "a")
+        world.start_in_turn("a")
     mark = len(world.starts)
     world.shut_down()
     world.stop_all()
@@ -82,14 +70,14 @@ def test_a_crash_of_an_earlier_sibling_widens_the_group(bench: "MakeBench", phas
     if phase in ("starting", "one up"):
         world.advance(9.0)
     if phase == "one up":
-        run(world, "b")
+        world.start_in_turn("b")
     mark = len(world.starts)
     world.crashes("a")
     world.stop_all()
     world.advance(9.0)  # the delay of b, if it was not over, is kept
-    run(world, "a", "b", "c")
+    world.start_in_turn("a", "b", "c")
 
-    assert ["a", "b", "c"] == started_since(world, mark)
+    assert ["a", "b", "c"] == world.started_since(mark)
     assert ["b", "a"] == [event.path[-1] for event in world.of(ChildRestarting)]
     assert 2 == len(world.of(GroupRestarting))
 
@@ -99,14 +87,14 @@ def test_a_crash_in_the_middle_of_the_start_begins_one_for_all_anew(bench: "Make
     world = bench(a("a"), a("b"), a("c"), strategy=ALL).boot_all()
     world.crashes("c")
     world.stop_all()
-    run(world, "a")
+    world.start_in_turn("a")
     mark = len(world.starts)
     world.crashes("a")
     assert "b" == world.stops[-1]  # which was in its start
     world.ends("b")
-    run(world, "a", "b", "c")
+    world.start_in_turn("a", "b", "c")
 
-    assert ["a", "b", "c"] == started_since(world, mark)
+    assert ["a", "b", "c"] == world.started_since(mark)
 
 
 def test_a_child_added_meanwhile_that_crashes_joins_the_group(bench: "MakeBench") -> None:
@@ -115,12 +103,12 @@ def test_a_child_added_meanwhile_that_crashes_joins_the_group(bench: "MakeBench"
     world.crashes("a")
     world.ends("b")
     world.call(StartChild(a("new")))
-    run(world, "new")
+    world.start_in_turn("new")
     world.crashes("new")
     assert ChildState.RESTARTING is world.state("new")
     assert 109.0 == world.child("new").retry_at
     world.advance(9.0)
-    run(world, "a", "b", "new")
+    world.start_in_turn("a", "b", "new")
 
     assert [("a", 2), ("b", 2), ("new", 2)] == world.starts[-3:]
 
@@ -133,7 +121,7 @@ def test_a_child_that_concerns_nobody_else_has_its_turn_in_a_group_that_is_start
     world.call(StartChild(a("new")))
     world.started("new")
     world.crashes("new")
-    run(world, "a", "b", "new")
+    world.start_in_turn("a", "b", "new")
 
     assert [("a", 2), ("new", 1), ("b", 2), ("new", 2)] == world.starts[-4:]
     assert 1 == len(world.of(GroupRestarting))
@@ -147,7 +135,7 @@ def test_later_siblings_that_were_added_meanwhile_join_the_group(bench: "MakeBen
     world.ends("b")
     for name in ("c", "d"):
         world.call(StartChild(a(name)))
-        run(world, name)
+        world.start_in_turn(name)
     world.crashes("c")
     assert "d" == world.stops[-1]
     world.ends("d")
@@ -156,9 +144,9 @@ def test_later_siblings_that_were_added_meanwhile_join_the_group(bench: "MakeBen
     mark = len(world.starts)
     world.advance(9.0)
     expected = ["a", "b", "d"] if terminated else ["a", "b", "c", "d"]
-    run(world, *expected)
+    world.start_in_turn(*expected)
 
-    assert expected == started_since(world, mark)
+    assert expected == world.started_since(mark)
 
 
 # Backoff (A.5)
@@ -181,7 +169,7 @@ def test_siblings_stop_at_the_crash_and_all_start_when_the_delay_is_over(
     assert mark == len(world.starts)
     world.advance(0.5)
     assert [None, None] == [world.child(name).retry_at for name in "ab"]
-    run(world, "a", "b")
+    world.start_in_turn("a", "b")
 
 
 def test_a_group_that_stops_for_longer_than_its_delay_starts_at_once(bench: "MakeBench") -> None:
@@ -190,7 +178,7 @@ def test_a_group_that_stops_for_longer_than_its_delay_starts_at_once(bench: "Mak
     world.crashes("a")
     world.advance(3.0)
     world.ends("b")
-    run(world, "a", "b")
+    world.start_in_turn("a", "b")
 
 
 def test_crashes_during_the_delay_merge_and_the_longest_delay_counts(bench: "MakeBench") -> None:
@@ -209,9 +197,9 @@ def test_crashes_during_the_delay_merge_and_the_longest_delay_counts(bench: "Mak
     world.advance(7.75)
     assert mark == len(world.starts)
     world.advance(0.25)
-    run(world, "a", "b", "c")
+    world.start_in_turn("a", "b", "c")
 
-    assert ["a", "b", "c"] == started_since(world, mark)
+    assert ["a", "b", "c"] == world.started_since(mark)
 
 
 def test_a_shorter_delay_that_merges_does_not_cut_a_longer_one(bench: "MakeBench") -> None:
@@ -223,7 +211,7 @@ def test_a_shorter_delay_that_merges_does_not_cut_a_longer_one(bench: "MakeBench
     world.advance(8.75)
     assert mark == len(world.starts)
     world.advance(0.25)
-    run(world, "a", "b")
+    world.start_in_turn("a", "b")
 
 
 # Needs, boot, ways to stop
@@ -237,9 +225,9 @@ def test_a_member_that_waits_for_a_sibling_holds_up_nobody(bench: "MakeBench", s
     world.stop_all()
     world.started("a", ready=False)
     assert world.state("b") is ChildState.WAITING
-    run(world, "c")
+    world.start_in_turn("c")
     world.ready("a")
-    run(world, "b")
+    world.start_in_turn("b")
 
     assert 1 == world.machine.window.used(world.now)
 
@@ -251,16 +239,16 @@ def test_a_child_that_waits_joins_the_group_and_is_started_once(bench: "MakeBenc
     world.started("a", ready=False)
     mark = len(world.starts)
     world.crashes("a")
-    run(world, "a", "b")
+    world.start_in_turn("a", "b")
 
-    assert ["a", "b"] == started_since(world, mark)
+    assert ["a", "b"] == world.started_since(mark)
 
 
 @GROUPS
 def test_a_death_while_a_later_sibling_boots_is_handled_after_the_boot(bench: "MakeBench", strategy: Strategy) -> None:
     """B 1.4: the start succeeds, then the group is restarted and charged; its report does not wait (A.14)."""
     world = bench(a("a"), a("b"), strategy=strategy).boot()
-    run(world, "a")
+    world.start_in_turn("a")
     world.crashes("a")
     assert world.state("a") is ChildState.RESTARTING
     assert (0, []) == (world.machine.window.used(world.now), world.stops)
@@ -269,7 +257,7 @@ def test_a_death_while_a_later_sibling_boots_is_handled_after_the_boot(bench: "M
     assert world.has_started()
     assert ["b"] == world.stops
     world.ends("b")
-    run(world, "a", "b")
+    world.start_in_turn("a", "b")
 
     assert 1 == world.machine.window.used(world.now)
     assert 1 == len(world.of(CrashReport))
@@ -281,12 +269,12 @@ def test_two_deaths_during_the_boot_older_first_are_one_event_and_two_reports(
 ) -> None:
     """B 1.3, A.14: as if they had waited in OTP's mailbox."""
     world = bench(a("a"), a("b"), a("c"), strategy=strategy).boot()
-    run(world, "a", "b")
+    world.start_in_turn("a", "b")
     world.crashes("a")
     world.crashes("b")
     world.started("c")
     world.ends("c")
-    run(world, "a", "b", "c")
+    world.start_in_turn("a", "b", "c")
 
     assert 1 == world.machine.window.used(world.now)
     assert ["/top/a", "/top/b"] == [report.path for report in world.of(CrashReport)]
@@ -296,7 +284,7 @@ def test_two_deaths_during_the_boot_older_first_are_one_event_and_two_reports(
 def test_a_death_during_a_boot_that_fails_is_reported_too(bench: "MakeBench", strategy: Strategy) -> None:
     """A.14: exactly one report for each abnormal end."""
     world = bench(a("a"), a("b"), strategy=strategy).boot()
-    run(world, "a")
+    world.start_in_turn("a")
     world.crashes("a")
     world.crashes("b")
 
@@ -331,7 +319,7 @@ def test_a_death_during_the_boot_that_is_terminated_meanwhile_is_not_restarted(
 ) -> None:
     """A.10: what was to follow the boot is called off."""
     world = bench(a("a"), a("b"), strategy=strategy).boot()
-    run(world, "a")
+    world.start_in_turn("a")
     world.crashes("a")
     assert world.ask(TerminateChild(A)) is None
     world.started("b")
@@ -346,7 +334,7 @@ def test_a_brutally_killed_member_is_not_asked_and_comes_back(bench: "MakeBench"
     world = bench(a("a"), a("b", shutdown=BRUTAL_KILL), a("c"), strategy=strategy).boot_all()
     world.crashes("a")
     world.ends("c")
-    run(world, "a", "b", "c")
+    world.start_in_turn("a", "b", "c")
 
     assert ["c", "b"] == world.stops
     assert ["/top/a"] == [report.path for report in world.of(CrashReport)]
@@ -360,7 +348,7 @@ def test_a_member_that_does_not_stop_is_abandoned_and_the_group_goes_on(bench: "
     world.advance(1.75)
     assert world.state("b") is ChildState.STOPPING
     world.advance(0.25)
-    run(world, "a", "b")
+    world.start_in_turn("a", "b")
 
     assert (ActorPath("/top/b"),) == world.machine.report.abandoned
 
@@ -375,7 +363,7 @@ def test_a_member_being_terminated_when_the_crash_comes_was_stopped_first_and_co
     world.crashes("a")
     world.ends("b")
     assert world.answers[call] is None
-    run(world, "a", "b")
+    world.start_in_turn("a", "b")
 
     assert ["b"] == world.stops
 
@@ -390,7 +378,7 @@ def test_a_start_by_hand_that_a_group_interrupts_is_answered_by_the_groups_start
     world.crashes("a")
     world.ends("b")
     assert call in world.unanswered
-    run(world, "a", "b")
+    world.start_in_turn("a", "b")
 
     assert B == world.answers[call]
 
@@ -406,7 +394,7 @@ def test_a_temporary_start_by_hand_that_a_group_interrupts_is_refused(bench: "Ma
 
     assert isinstance(answer, Refused)
     assert isinstance(answer.error, StartFailed)
-    run(world, "a")
+    world.start_in_turn("a")
     assert ["a"] == list(world.machine.children)
 
 
@@ -424,7 +412,7 @@ def test_notices_and_timers_of_before_a_group_was_widened_say_nothing(bench: "Ma
     world.feed(first)
     assert mark == len(world.starts)
     world.advance(9.0)
-    run(world, *names)
+    world.start_in_turn(*names)
     for late in tuple(world.old_notices[:4]):
         world.feed(late)
 

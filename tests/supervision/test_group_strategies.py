@@ -39,18 +39,6 @@ def a(name: str, restart: Restart = Restart.PERMANENT, **options: object) -> Chi
     return ChildSpec.of(Actor, id=name, restart=restart, **options)  # type: ignore[arg-type]  # any option of `of`
 
 
-def run(world: "Bench", *names: str) -> None:
-    """Have these starts succeed, in this order; each must be the only one under way, or the machine overtook."""
-    for name in names:
-        in_start = [each for each in world.live if not world.child(each).started]
-        assert [name] == in_start
-        world.started(name)
-
-
-def started_since(world: "Bench", mark: int) -> list[str]:
-    return [name for name, _ in world.starts[mark:]]
-
-
 # B 1.4: whom an end concerns, and in which order
 
 
@@ -65,9 +53,9 @@ def test_under_one_for_all_the_others_stop_from_right_to_left_then_all_start_fro
     world.ends("c")
     assert (["c", "a"], mark) == (world.stops, len(world.starts))
     world.ends("a")
-    run(world, "a", "b", "c")
+    world.start_in_turn("a", "b", "c")
 
-    assert ["a", "b", "c"] == started_since(world, mark)
+    assert ["a", "b", "c"] == world.started_since(mark)
     assert [2, 2, 2] == [world.child(name).generation for name in "abc"]
     assert [GroupRestarting(ActorPath("/top"), B, (A, C))] == world.of(GroupRestarting)
 
@@ -81,9 +69,9 @@ def test_under_rest_for_one_those_after_it_stop_from_right_to_left_and_start_wit
     world.ends("d")
     assert ["d", "c"] == world.stops
     world.ends("c")
-    run(world, "b", "c", "d")
+    world.start_in_turn("b", "c", "d")
 
-    assert ["b", "c", "d"] == started_since(world, mark)
+    assert ["b", "c", "d"] == world.started_since(mark)
     assert [1, 2, 2, 2] == [world.child(name).generation for name in "abcd"]
 
 
@@ -91,7 +79,7 @@ def test_the_last_child_under_rest_for_one_is_restarted_alone(bench: "MakeBench"
     """B 1.4."""
     world = bench(a("a"), a("b"), strategy=REST).boot_all()
     world.crashes("b")
-    run(world, "b")
+    world.start_in_turn("b")
 
     assert ([], [1, 2]) == (world.stops, [world.child(name).generation for name in "ab"])
 
@@ -104,7 +92,7 @@ def test_members_show_stopping_then_restarting_and_run_again(bench: "MakeBench",
     assert (ChildState.RESTARTING, ChildState.STOPPING) == (world.state("a"), world.state("b"))
     world.ends("b")
     assert (ChildState.RESTARTING, ChildState.RESTARTING) == (world.state("a"), world.state("b"))
-    run(world, "a", "b")
+    world.start_in_turn("a", "b")
 
     assert (ChildState.RUNNING, ChildState.RUNNING) == (world.state("a"), world.state("b"))
 
@@ -114,12 +102,12 @@ def test_members_show_stopping_then_restarting_and_run_again(bench: "MakeBench",
 def test_siblings_at_rest_come_back_with_their_group(bench: "MakeBench", strategy: Strategy, rest: str) -> None:
     """A.8, B 1.4: one stopped by a call, a transient that ended normally, one that declined."""
     world = bench(a("a"), a("b", Restart.TRANSIENT), a("c"), strategy=strategy).boot()
-    run(world, "a")
+    world.start_in_turn("a")
     if rest == "declined":
         world.declines("b")
     else:
-        run(world, "b")
-    run(world, "c")
+        world.start_in_turn("b")
+    world.start_in_turn("c")
     if rest == "terminated":
         world.call(TerminateChild(B))
         world.ends("b")
@@ -128,7 +116,7 @@ def test_siblings_at_rest_come_back_with_their_group(bench: "MakeBench", strateg
     assert world.state("b") is ChildState.STOPPED
     world.crashes("a")
     world.stop_all()
-    run(world, "a", "b", "c")
+    world.start_in_turn("a", "b", "c")
 
     assert world.state("b") is ChildState.RUNNING
 
@@ -139,7 +127,7 @@ def test_a_sibling_at_rest_before_the_dead_one_stays_there_under_rest_for_one(be
     world.call(TerminateChild(A))
     world.ends("a")
     world.crashes("b")
-    run(world, "b")
+    world.start_in_turn("b")
 
     assert world.state("a") is ChildState.STOPPED
 
@@ -152,7 +140,7 @@ def test_temporary_siblings_are_stopped_and_their_spec_dropped(bench: "MakeBench
     world.ends("d")
     world.crashes("b")
     world.ends("c")
-    run(world, "a", "d")
+    world.start_in_turn("a", "d")
 
     assert ["a", "d"] == list(world.machine.children)
     told = {report.path: report.then for report in world.of(CrashReport)}
@@ -162,11 +150,11 @@ def test_temporary_siblings_are_stopped_and_their_spec_dropped(bench: "MakeBench
 def test_a_parked_sibling_does_not_come_back_with_its_group(bench: "MakeBench") -> None:
     """A.5, A.18: only a person revives it, or nothing would stop the loop."""
     world = bench(a("a"), a("b"), strategy=ALL).boot()
-    run(world, "a")
+    world.start_in_turn("a")
     world.ends("b", Crashed(StateUnusable(ActorPath("/top/b"), "torn")))
     assert world.state("b") is ChildState.FAILED
     world.crashes("a")
-    run(world, "a")
+    world.start_in_turn("a")
 
     assert world.state("b") is ChildState.FAILED
     assert [("a", 1), ("b", 1), ("a", 2)] == world.starts
@@ -197,7 +185,7 @@ def test_siblings_that_die_together_older_first_are_one_event(bench: "MakeBench"
     world.crashes("a")
     world.crashes("b")
     world.ends("c")
-    run(world, "a", "b", "c")
+    world.start_in_turn("a", "b", "c")
 
     assert (1, None) == (world.machine.window.used(world.now), world.ended)
     assert 1 == len(world.of(ChildRestarting))
@@ -211,10 +199,10 @@ def test_siblings_that_die_together_younger_first_are_two_events_under_rest_for_
     world.crashes("b")
     world.crashes("a")
     world.ends("c")
-    run(world, "a", "b", "c")
+    world.start_in_turn("a", "b", "c")
 
     assert 2 == world.machine.window.used(world.now)
-    assert ["a", "b", "c"] == started_since(world, mark)  # b was not started in between
+    assert ["a", "b", "c"] == world.started_since(mark)  # b was not started in between
 
 
 def test_siblings_that_die_together_are_two_events_under_one_for_one(bench: "MakeBench") -> None:
@@ -233,7 +221,7 @@ def test_a_group_costs_one_however_many_it_has(bench: "MakeBench", strategy: Str
     world = bench(*map(a, names), strategy=strategy, intensity=Intensity(1, within=5.0)).boot_all()
     world.crashes("x0")
     world.stop_all()
-    run(world, *names)
+    world.start_in_turn(*names)
 
     assert (1, None) == (world.machine.window.used(world.now), world.ended)
 
@@ -266,13 +254,13 @@ def test_one_for_all_stops_those_already_restarted_when_one_fails_and_tries_all_
     world.crashes("a")
     world.stop_all()
     stops = len(world.stops)
-    run(world, "a")
+    world.start_in_turn("a")
     world.crashes("b")
     assert ["a"] == world.stops[stops:]
     world.ends("a")
-    run(world, "a", "b", "c")
+    world.start_in_turn("a", "b", "c")
 
-    assert ["a", "b", "a", "b", "c"] == started_since(world, mark)
+    assert ["a", "b", "a", "b", "c"] == world.started_since(mark)
     assert 2 == world.machine.window.used(world.now)
 
 
@@ -283,11 +271,11 @@ def test_rest_for_one_keeps_those_before_the_one_that_failed(bench: "MakeBench")
     world.crashes("b")
     world.stop_all()
     stops = len(world.stops)
-    run(world, "b")
+    world.start_in_turn("b")
     world.crashes("c")
-    run(world, "c", "d")
+    world.start_in_turn("c", "d")
 
-    assert ["b", "c", "c", "d"] == started_since(world, mark)
+    assert ["b", "c", "c", "d"] == world.started_since(mark)
     assert [] == world.stops[stops:]
     assert [1, 2, 3, 2] == [world.child(name).generation for name in "abcd"]
 
@@ -314,9 +302,9 @@ def test_a_member_that_declines_rests_and_the_group_goes_on(bench: "MakeBench", 
     world = bench(a("a"), a("b"), a("c"), strategy=strategy).boot_all()
     world.crashes("a")
     world.stop_all()
-    run(world, "a")
+    world.start_in_turn("a")
     world.declines("b")
-    run(world, "c")
+    world.start_in_turn("c")
 
     assert world.state("b") is ChildState.STOPPED
     assert 1 == world.machine.window.used(world.now)
@@ -330,9 +318,9 @@ def test_a_member_whose_state_cannot_be_restored_is_parked_and_the_group_goes_on
     world = bench(a("a"), a("b"), a("c"), strategy=strategy).boot_all()
     world.crashes("a")
     world.stop_all()
-    run(world, "a")
+    world.start_in_turn("a")
     world.ends("b", Crashed(StateUnusable(ActorPath("/top/b"), "torn")))
-    run(world, "c")
+    world.start_in_turn("c")
 
     assert world.state("b") is ChildState.FAILED
     assert 1 == world.machine.window.used(world.now)
@@ -348,7 +336,7 @@ def test_terminating_the_child_that_fails_leaves_later_ones_stopped(bench: "Make
     assert [ChildState.RUNNING, *[ChildState.STOPPED] * 3] == [world.state(name) for name in "abcd"]
     assert {} == world.timers
     world.call(RestartChild(B))
-    run(world, "b")
+    world.start_in_turn("b")
     assert [ChildState.RUNNING, ChildState.RUNNING, *[ChildState.STOPPED] * 2] == [world.state(n) for n in "abcd"]
 
 
@@ -378,7 +366,7 @@ def test_terminating_another_member_takes_only_that_one_out(bench: "MakeBench", 
         call = world.call(TerminateChild(C))
         world.stop_all()
         world.advance(9.0)
-        run(world, "a", "b")
+        world.start_in_turn("a", "b")
 
         assert world.answers[call] is None, phase
         assert world.state("c") is ChildState.STOPPED, phase

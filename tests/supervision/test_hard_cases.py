@@ -38,8 +38,8 @@ from treewarden.actors import (
     Started,
     Unresponsive,
 )
-from treewarden.supervision_trees import Strategy
-from treewarden.supervision_trees._effects import RestartChild, TerminateChild
+from treewarden.supervision_trees import AlreadyPresent, AlreadyStarted, Strategy
+from treewarden.supervision_trees._effects import RestartChild, StartChild, TerminateChild
 
 if TYPE_CHECKING:
     from .conftest import Threads
@@ -253,6 +253,26 @@ def check_that_each_start_has_one_end(threads: "Threads") -> None:
         assert 1 == ends[incarnation] or (0 == ends[incarnation] and incarnation in given_up), incarnation
 
 
+def test_callers_racing_for_one_child_agree_on_who_started_it(threads: "Threads", register: Register) -> None:
+    """A.10: one gets the ref, the others an error that names the state they met."""
+    top = threads.start()
+    answers = list[object]()
+
+    def start() -> None:
+        try:
+            answers.append(top.ask(StartChild(ChildSpec.of(Counted, register, id="x")), timeout=PATIENCE))
+        except (AlreadyPresent, AlreadyStarted) as refused:
+            answers.append(refused)
+
+    at_once(*[start] * 6)
+
+    assert [threads.ref("x")] == [answer for answer in answers if isinstance(answer, ActorRef)]
+    assert 6 == len(answers)
+    assert {"/top/x": 1} == register.starts
+    at_once(*[lambda: top.ask(TerminateChild(ChildId("x")), timeout=PATIENCE)] * 6)
+    assert threads.whereis("x") is None
+
+
 class Deaf(Actor):
     """Handles one message until it is released, then tries to act; a stop is not heard meanwhile."""
 
@@ -356,6 +376,34 @@ def test_eight_threads_crash_fifty_children_at_random_for_ten_seconds(
     check_that_each_start_has_one_end(threads)
     assert 50 == len(threads.sink.of(ChildStopped))
     assert sorted([*one_each, "/top"]) == sorted(threads.wait_exit().report.stopped)
+
+
+@pytest.mark.parametrize("strategy", [Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE], ids=lambda each: each.value)
+def test_groups_under_attack_come_back_whole_and_stop_in_order(
+    threads: "Threads", register: Register, strategy: Strategy, wait_for: "WaitFor"
+) -> None:
+    """A.8 under load: crashes in every phase of a group restart; never two at a place, in the end all run."""
+    names = [f"c{number}" for number in range(6)]
+    top = threads.start(*counted(register, *names), intensity=ANY, strategy=strategy)
+    give_up_at = time.monotonic() + PATIENCE
+
+    def attack(seed: int) -> None:
+        chance = random.Random(seed)
+        while len(threads.sink.of(GroupRestarting)) < 20 and time.monotonic() < give_up_at:
+            child = threads.whereis(chance.choice(names))
+            if child is not None:
+                tell(child, "crash") if chance.random() < 0.5 else child.kill()
+
+    at_once(*(partial(attack, seed) for seed in range(4)))
+    assert len(threads.sink.of(GroupRestarting)) >= 20
+    wait_for(lambda: all(threads.whereis(name) is not None for name in names), "all run again")
+    stop(top)
+
+    assert [] == register.overlaps
+    assert not any(ref.is_alive() for ref in register.refs)
+    # One that was killed in the middle of a hook was not waited for; nobody else was given up on.
+    assert not any(event.after for event in threads.sink.of(ChildAbandoned))
+    wait_for(lambda: {} == register.alive(), "nobody is left")
 
 
 class Looping(Actor):

@@ -27,7 +27,7 @@ RULES: Final[dict[str, tuple[str, ...]]] = {
         "supervision/test_group_invariants.py::test_whatever_happens_a_supervisor_keeps_its_promises",
         "supervision/test_group_model.py::test_event_by_event_the_machine_does_what_otp_does",
         "supervision/test_machine_model.py::test_the_machine_does_what_the_reference_does",
-        "supervision/test_threads.py::test_groups_under_attack_come_back_whole_and_stop_in_order",
+        "supervision/test_hard_cases.py::test_groups_under_attack_come_back_whole_and_stop_in_order",
     ),
     "A.1 DynamicSupervisor": (
         "supervision/test_dynamic_supervisor.py::test_a_child_is_restarted_or_forgotten_and_nothing_between",
@@ -304,7 +304,7 @@ RULES: Final[dict[str, tuple[str, ...]]] = {
         "supervision/test_group_strategies.py::test_siblings_that_die_together_older_first_are_one_event",
         "supervision/test_group_strategies.py::test_siblings_that_die_together_younger_first_are_two_events_under_rest_for_one",
         "supervision/test_group_strategies.py::test_siblings_that_die_together_are_two_events_under_one_for_one",
-        "supervision/test_threads.py::test_two_siblings_killed_at_the_same_instant_are_two_restarts",
+        "supervision/test_hard_cases.py::test_two_siblings_are_killed_at_the_same_instant",
     ),
     "B 1.4 one_for_one": (
         "supervision/test_machine_restarting.py::test_a_crashed_child_is_restarted_in_its_slot_and_nobody_else_is_touched",

@@ -1,6 +1,6 @@
 """What can be seen of a running tree, as frozen values.
 
-The CLI, and later the REPL and the web pages, show these views and nothing else. Taking one never
+The CLI and every client of the console show these views and nothing else. Taking one never
 waits for an actor longer than its deadline: who does not answer is shown as `silent`.
 """
 

@@ -1,7 +1,7 @@
 """A supervisor's children and the elementary steps over them.
 
 Each step changes the table and notes what must be done in the world, as effects in order. What
-calls for which step is decided above: by the restarts, by the calls and by the machine itself.
+calls for which step is decided above: by the boot, the restarts, the calls, the ends and the machine.
 """
 
 import enum
