@@ -11,7 +11,7 @@ from treewarden.actors import ChildId, ChildSpec, Intensity, InvalidChildSpec
 from treewarden.supervision_trees._errors import InvalidSupervisor
 from treewarden.supervision_trees._strategy import AutoShutdown, Strategy, SupervisorSettings
 
-__all__ = ["check_child", "check_settings", "check_spec", "checked_children", "is_count"]
+__all__ = ["check_child", "check_spec", "checked_children", "is_count"]
 
 
 def checked_children(children: Iterable[ChildSpec], settings: SupervisorSettings) -> tuple[ChildSpec, ...]:
@@ -21,7 +21,7 @@ def checked_children(children: Iterable[ChildSpec], settings: SupervisorSettings
         InvalidSupervisor: naming the setting, the duplicate id, the unknown need, or the cycle of needs.
         InvalidChildSpec: naming the child's field that does not go with the settings.
     """
-    check_settings(settings)
+    _check_settings(settings)
     specs: dict[ChildId, ChildSpec] = {}
     for place, spec in enumerate(children):
         check_spec(f"children[{place}]", spec)
@@ -40,7 +40,7 @@ def checked_children(children: Iterable[ChildSpec], settings: SupervisorSettings
     return tuple(specs.values())
 
 
-def check_settings(settings: SupervisorSettings) -> None:
+def _check_settings(settings: SupervisorSettings) -> None:
     """Check the settings themselves: what is no strategy would be noticed at the first crash only.
 
     Raises:

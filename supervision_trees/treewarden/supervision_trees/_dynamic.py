@@ -20,7 +20,7 @@ from treewarden.supervision_trees._roster import Membership
 from treewarden.supervision_trees._strategy import DEFAULT_INTENSITY
 from treewarden.supervision_trees._supervisor import Supervisor
 
-__all__ = ["DynamicSupervisor", "Numbering"]
+__all__ = ["DynamicSupervisor"]
 
 LONGEST_ID: Final = 64  # CHILD_ID_RULE
 _NUMBERED: Final = re.compile(r"(.+)-([1-9][0-9]{0,17})")
@@ -56,7 +56,7 @@ class DynamicSupervisor(Supervisor):
             raise InvalidSupervisor("max_children", max_children, "a whole number, 0 or more, or None for no limit")
         self.max_children = max_children
         super().__init__(intensity=intensity)
-        self._numbering = Numbering()
+        self._numbering = _Numbering()
 
     def on_receive(self, message: object) -> None:
         """Take a call; a child without an id of its own gets one first."""
@@ -66,7 +66,7 @@ class DynamicSupervisor(Supervisor):
 
 
 @final
-class Numbering:
+class _Numbering:
     """Numbers for children without an id of their own; none is given twice, or was used by hand before.
 
     It keeps one number for each word that ids begin with, however many children there were.

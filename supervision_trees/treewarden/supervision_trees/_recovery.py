@@ -42,10 +42,7 @@ __all__ = [
     "AnotherTree",
     "StateCorrupt",
     "SweepReport",
-    "declared_actors",
     "process_paths",
-    "read_records",
-    "strays",
     "sweep",
     "sweep_all",
 ]
@@ -96,10 +93,10 @@ class SweepReport:
 
 def process_paths(root: ChildSpec) -> Iterator[ActorPath]:
     """The paths of all managed processes that the tree `root` declares."""
-    return (path for path, actor_class in declared_actors(root) if issubclass(actor_class, ManagedProcess))
+    return (path for path, actor_class in _declared_actors(root) if issubclass(actor_class, ManagedProcess))
 
 
-def declared_actors(
+def _declared_actors(
     root: ChildSpec,
     parent: ActorPath = ActorPath(""),  # noqa: B008 - a string
 ) -> Iterator[tuple[ActorPath, type[Actor]]]:
@@ -108,10 +105,10 @@ def declared_actors(
     yield path, root.actor_class
     if issubclass(root.actor_class, Supervisor):
         for child in root.actor_class.declared_children(root):
-            yield from declared_actors(child, path)
+            yield from _declared_actors(child, path)
 
 
-def read_records(
+def _read_records(
     store: SnapshotStore,
     *,
     declared: Mapping[ActorPath, type[Actor]],
@@ -160,7 +157,7 @@ def _is_of_durable_actor(corrupt: SnapshotCorrupt, declared: Mapping[ActorPath, 
     return corrupt.fallback is not None and Snapshots.is_actor_state(corrupt.fallback)
 
 
-def strays(
+def _strays(
     bearers: Iterable[Bearer], living: Mapping[ActorPath, ProcessRecord], wanted: frozenset[ActorPath]
 ) -> tuple[Bearer, ...]:
     """Which bearers of this store's cookie belong to nothing that goes on.
@@ -194,15 +191,15 @@ def sweep(
         AnotherTree: living processes belong to a tree of another name; nothing was ended.
     """
     bearers = find_bearers(store.store_id)  # processes first, the store second (R3)
-    records = read_records(
-        store, declared=dict(declared_actors(root)), discard=discard, state_dir=state_dir, events=events
+    records = _read_records(
+        store, declared=dict(_declared_actors(root)), discard=discard, state_dir=state_dir, events=events
     )
     living = {path: record for path, record in records.items() if _lives(record)}
     _refuse_another_tree(living.values(), f"/{root.id}", state_dir)
     wanted = frozenset(process_paths(root))
     _end_sessions((record for path, record in living.items() if path not in wanted), events)
-    if strays(bearers, living, wanted):  # mostly there are none, and one look at all processes is enough
-        _end_strays(lambda: strays(find_bearers(store.store_id), living, wanted), events)
+    if _strays(bearers, living, wanted):  # mostly there are none, and one look at all processes is enough
+        _end_strays(lambda: _strays(find_bearers(store.store_id), living, wanted), events)
 
 
 def sweep_all(store: SnapshotStore, *, events: EventSink) -> SweepReport:
