@@ -480,10 +480,16 @@ class Reference:
 
     def shut_down_automatically(self) -> None:
         """B 1.9, at the end of a significant child or, if that was in the boot, after it."""
-        resting = (REST, UNBOOTED)
-        left = any(slot.spec.significant and slot.status not in resting for slot in self.slots)
+        left = any(slot.spec.significant and self.counts_as_alive(slot) for slot in self.slots)
         if self.settings.auto_shutdown is AutoShutdown.ANY_SIGNIFICANT or not left:
             self.end(Shutdown("auto_shutdown"))
+
+    def counts_as_alive(self, slot: Slot) -> bool:
+        """One that a call is stopping counts as gone, unless its group starts it again afterwards."""
+        group = self.group
+        if slot.status == STOPPING and slot.stop_calls:
+            return group is not None and group.phase == "stopping" and slot in group.members
+        return slot.status not in (REST, UNBOOTED)
 
     # Restarts
 
