@@ -22,7 +22,7 @@ from typing import Final, final
 
 import psutil
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ("pytester",)
 
@@ -32,8 +32,9 @@ COOKIE: Final = "TREEWARDEN_COOKIE"
 # of another run on the same machine from its own.
 RUN_VARIABLE: Final = "LC_TREEWARDEN_TEST_RUN"
 
-settings.register_profile("local", deadline=None, derandomize=False)
-settings.register_profile("shared", deadline=None, derandomize=False, print_blob=True)
+# A busy machine is no defect of a test: neither its examples nor their making are timed.
+settings.register_profile("local", deadline=None, derandomize=False, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("shared", settings.get_profile("local"), print_blob=True)
 settings.load_profile("shared" if "CI" in os.environ else "local")
 
 
