@@ -4,9 +4,11 @@ Each test must end the threads it made (those named `treewarden...` are told apa
 whole run must leave no thread, child process, cookie bearer, listening socket or temporary file;
 otherwise it fails, whatever the tests said. Ends are waited for up to `PATIENCE` seconds, since a
 daemon thread needs a moment; what is still there then is a leak. Not seen: other users' processes.
+Runs on one machine do not see each other: each has its own mark and its own folder for temporary files.
 """
 
 import os
+import shutil
 import signal
 import tempfile
 import threading
@@ -20,7 +22,7 @@ from typing import Final, final
 
 import psutil
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ("pytester",)
 
@@ -30,8 +32,9 @@ COOKIE: Final = "TREEWARDEN_COOKIE"
 # of another run on the same machine from its own.
 RUN_VARIABLE: Final = "LC_TREEWARDEN_TEST_RUN"
 
-settings.register_profile("local", deadline=None, derandomize=False)
-settings.register_profile("shared", deadline=None, derandomize=False, print_blob=True)
+# A busy machine is no defect of a test: neither its examples nor their making are timed.
+settings.register_profile("local", deadline=None, derandomize=False, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("shared", settings.get_profile("local"), print_blob=True)
 settings.load_profile("shared" if "CI" in os.environ else "local")
 
 
@@ -62,7 +65,7 @@ def take_stock() -> Belongings:
         children=frozenset(_described(child) for child in psutil.Process().children(recursive=True)),
         bearers=frozenset(_described(process) for process in psutil.process_iter() if _is_ours(process)),
         sockets=frozenset(_sockets()),
-        temporary=frozenset(str(found) for found in Path(tempfile.gettempdir()).glob("treewarden*")),
+        temporary=frozenset(str(found) for found in Path(tempfile.gettempdir()).iterdir()),
     )
 
 
@@ -105,10 +108,15 @@ def wait_settled(leaks: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
 
 _at_start: pytest.StashKey[Belongings] = pytest.StashKey()
 _left: pytest.StashKey[tuple[str, ...]] = pytest.StashKey()
+_folder: pytest.StashKey[Path] = pytest.StashKey()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     os.environ[RUN_VARIABLE] = uuid.uuid4().hex
+    # pytest keeps its own folders where people look for them: they outlive the run on purpose.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    folder = session.config.stash[_folder] = Path(tempfile.mkdtemp(prefix="tests-of-treewarden-"))
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     # A shell's `&` and nohup(1) start a run with signals ignored, and programs inherit that; the
     # programs under test must hear them as at a terminal.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -124,6 +132,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     left = session.config.stash[_left] = wait_settled(lambda: take_stock().beyond(before))
     if left and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    shutil.rmtree(session.config.stash[_folder], ignore_errors=True)  # a process that was left may write there
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -24,6 +24,7 @@ from treewarden.supervision_trees.console import (
 )
 
 PATIENCE = 30.0
+RUN_VARIABLE = "LC_TREEWARDEN_TEST_RUN"  # set by tests/conftest.py; every process of a tree inherits it
 
 
 class CommandLine:
@@ -95,13 +96,14 @@ class CommandLine:
         """The processes, once all of them run and are ready."""
         return self.wait_processes(lambda found: all(p["state"] == "running" and p["ready"] for p in found.values()))
 
-    def bearers(self, pids: list[int]) -> dict[str, list[int]]:
-        """Every living process that carries the cookie of the store that `pids` belong to, by path."""
-        stores = {_cookie(pid).split(":")[0] for pid in pids} - {""}
+    def bearers(self) -> dict[str, list[int]]:
+        """Every living process that carries a cookie and this test run's mark, by path."""
+        for pid in self.seen:
+            _wait_readable(pid)
         found: dict[str, list[int]] = {}
         for process in psutil.process_iter():
             cookie = _cookie(process.pid)
-            if cookie and cookie.split(":")[0] in stores:
+            if cookie:
                 found.setdefault(_path_in(cookie), []).append(process.pid)
         return found
 
@@ -134,12 +136,25 @@ def _walk(view: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _cookie(pid: int) -> str:
+    """Empty if it has none, is gone, or belongs to somebody else than this test run."""
+    environment = _environment(pid)
+    is_ours = environment.get(RUN_VARIABLE) == os.environ[RUN_VARIABLE]
+    return environment.get("TREEWARDEN_COOKIE", "") if is_ours else ""
+
+
+def _environment(pid: int) -> dict[str, str]:
     try:
-        if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return ""
-        return psutil.Process(pid).environ().get("TREEWARDEN_COOKIE", "")
+        return psutil.Process(pid).environ() if _is_running(pid) else {}
     except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return ""
+        return {}
+
+
+def _wait_readable(pid: int) -> None:
+    """In execve(2) a process that is there, and is ready for all that is known, shows no environment for a moment."""
+    deadline = time.monotonic() + PATIENCE
+    while _is_running(pid) and not _environment(pid):
+        assert time.monotonic() < deadline, f"the environment of pid {pid} could not be read within {PATIENCE} s"
+        os.sched_yield()
 
 
 def _path_in(cookie: str) -> str:

@@ -102,13 +102,13 @@ def test_a_corrupt_record_is_named_kept_and_never_taken_for_empty(cli: Any) -> N
         assert "/dev/a" in done.stderr
         assert "corrupt" in done.stderr
         assert "--discard-state /dev/a" in done.stderr
-        assert [pid] == cli.bearers([pid])["/dev/a"]
+        assert [pid] == cli.bearers()["/dev/a"]
 
     cli.up(definition, "--discard-state", "/dev/a")
     after = cli.wait_all_ready()
 
     assert pid != after["/dev/a"]["pid"]
-    assert {"/dev/a": [after["/dev/a"]["pid"]]} == cli.bearers([after["/dev/a"]["pid"]])
+    assert {"/dev/a": [after["/dev/a"]["pid"]]} == cli.bearers()
 
 
 def test_a_record_of_another_shape_is_refused_by_name(cli: Any) -> None:
@@ -134,7 +134,7 @@ def test_living_processes_of_another_tree_are_not_touched(cli: Any) -> None:
     assert 1 == done.returncode
     assert "/dev" in done.stderr
     assert str(pid) in done.stderr
-    assert [pid] == cli.bearers([pid])["/dev/a"]
+    assert [pid] == cli.bearers()["/dev/a"]
 
 
 def damage(store: Path) -> None:

@@ -30,7 +30,7 @@ def test_a_crash_loop_is_restarted_within_its_budget_with_backoff_then_the_tree_
     assert "exit code 1" in said
     assert "last lines of the log of /dev/flaky:" in said
     assert "  | no database at db:5432" in said
-    assert {} == cli.bearers([])
+    assert {} == cli.bearers()
     assert not cli.processes()
 
 

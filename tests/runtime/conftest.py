@@ -59,8 +59,9 @@ def start(events: Events) -> Iterator[Callable[..., Runtime]]:
 @pytest.fixture
 def wait_until() -> Callable[[Callable[[], bool]], None]:
     def wait(is_true: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE
+        deadline, pause = time.monotonic() + PATIENCE, threading.Event()
         while not is_true():
             assert time.monotonic() < deadline, "it did not come true"
+            pause.wait(0.002)  # a loop without it keeps the lock of the interpreter from whoever is to make it true
 
     return wait

@@ -189,14 +189,15 @@ def test_a_changed_supervisor_that_is_restarted_later_begins_with_what_the_file_
     assert "new" == runtime.address("/dev/g/b").ask("say")
 
 
-def test_a_policy_that_changed_is_in_force_without_a_restart(run: Any, write: Write, events: Any) -> None:
+def test_a_policy_that_changed_is_in_force_without_a_restart(
+    run: Any, write: Write, events: Any, wait_until: Any
+) -> None:
     runtime = run(write(actor("a")))
     apply_to(runtime, write(actor("a", restart="temporary")))
 
     runtime.whereis("/dev/a").request_stop()
-    events.wait(ChildStarted)
-    while runtime.inspect().root.children:
-        pass
+    wait_until(lambda: not runtime.inspect().root.children)
+    runtime.stop()  # what it had to say has been said
 
     assert 1 == len(events.of(ChildStarted))
 
@@ -308,6 +309,7 @@ def test_a_plan_that_was_overtaken_is_refused_and_nothing_is_done(run: Any, writ
     with pytest.raises(CommandRefused, match="the tree /dev has changed since the plan"):
         apply_to(runtime, file, seen.digest)
 
+    runtime.stop()  # what it had to say has been said
     assert [] == events.of(ApplyStep)
 
 
@@ -336,7 +338,9 @@ def test_a_text_that_is_no_definition_of_this_tree_is_refused_with_every_complai
         assert "/srv/tree.yaml" in str(refused.value)
 
     assert before is runtime.whereis("/dev/a")
-    assert [] == events.of(ApplyStep, ChildStopped)
+    runtime.stop()  # what it had to say has been said
+    assert [] == events.of(ApplyStep)
+    assert 1 == len(events.of(ChildStopped)), "it was stopped before its runtime was"
 
 
 @pytest.mark.parametrize(("source", "expected"), [("tree.yaml", "an absolute path"), ("/tree.txt", "a file name that")])

@@ -12,6 +12,7 @@ import pytest
 
 from treewarden.actors import (
     Actor,
+    ChildAbandoned,
     ChildSpec,
     Crashed,
     ManagedProcess,
@@ -30,6 +31,7 @@ from treewarden.supervision_trees import (
     ChildState,
     CommandRefused,
     DiscardState,
+    RecordedEvent,
     Runtime,
     StartActor,
     StartFailed,
@@ -255,11 +257,13 @@ def test_a_restore_that_hangs_is_ended_by_the_start_timeout(tmp_path: Path) -> N
     state_dir = tmp_path / "state"
     write(state_dir, state_of("slow"))
     let_go = threading.Event()
-    try:
-        with pytest.raises(StartFailed) as caught:
-            boot(state_dir, ChildSpec.of(Hanging, let_go, id="keeper", start_timeout=0.2))
-    finally:
-        let_go.set()
+
+    def given_up_on(recorded: RecordedEvent) -> None:
+        if isinstance(recorded.event, ChildAbandoned):
+            let_go.set()  # or the end would have to wait for its thread
+
+    with pytest.raises(StartFailed) as caught:
+        boot(state_dir, ChildSpec.of(Hanging, let_go, id="keeper", start_timeout=0.2), events=given_up_on)
 
     assert Unresponsive(0.2) == caught.value.reason
 

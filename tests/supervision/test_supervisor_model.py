@@ -14,7 +14,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import pytest
 from hypothesis import Phase, settings
@@ -108,7 +108,7 @@ class Script:
 class Stage:
     """Where the real children play: who is alive, and what they saw, as they tell it themselves."""
 
-    round: Callable[[], int] = field(repr=False)  # how many restarts have begun
+    round: Callable[[], int] = field(repr=False)  # how many restarts have been charged
     script: Script = field(default_factory=Script, repr=False)
     alive: dict[str, list["Player"]] = field(default_factory=dict[str, list["Player"]], repr=False)
     log: list[tuple[str, str, str]] = field(default_factory=list[tuple[str, str, str]], repr=False)  # verb, child, why
@@ -125,16 +125,16 @@ class Stage:
             self.wrong.append(f"{name}: {generation} after {self.generations[name]}")
         self.generations[name] = generation
         self.alive.setdefault(name, []).append(player)
-        self.note("start", name, "")
+        self.note("start", name, "", player.begun_in)
 
-    def note(self, verb: str, name: str, why: str) -> None:
+    def note(self, verb: str, name: str, why: str, round_: int) -> None:
         self.log.append((verb, name, why))
-        self.rounds.append(self.round())
+        self.rounds.append(round_)
 
     def leave(self, player: "Player", verb: str | None, why: str = "") -> None:
         self.alive[player.name].remove(player)
         if verb is not None and not player.context.incarnation().is_fenced():
-            self.note(verb, player.name, why)
+            self.note(verb, player.name, why, self.round())
 
     def playing(self) -> list["Player"]:
         return [player for players in self.alive.values() for player in players]
@@ -143,7 +143,20 @@ class Stage:
 class Player(Actor):
     """A child that does what its stage's script says, and what it is told."""
 
-    def __init__(self, stage: Stage) -> None:
+    current_stage: ClassVar[Stage]
+    begun_in: int
+
+    def __new__(cls, *_args: object) -> Self:
+        """Note the round. The supervisor makes the object as it decides to start it; the rest is the child's turn.
+
+        Between the two another end may be charged, and a child that is to stop again for that runs until its
+        turn to be stopped: this start is one of the round before.
+        """
+        player = super().__new__(cls)
+        player.begun_in = cls.current_stage.round()
+        return player
+
+    def __init__(self, stage: Stage) -> None:  # pyright: ignore[reportInconsistentConstructor] - spawn gives `__new__` nothing
         super().__init__()
         self.stage, self.name = stage, self.context.path.rpartition("/")[2]
 
@@ -480,10 +493,16 @@ class Reference:
 
     def shut_down_automatically(self) -> None:
         """B 1.9, at the end of a significant child or, if that was in the boot, after it."""
-        resting = (REST, UNBOOTED)
-        left = any(slot.spec.significant and slot.status not in resting for slot in self.slots)
+        left = any(slot.spec.significant and self.counts_as_alive(slot) for slot in self.slots)
         if self.settings.auto_shutdown is AutoShutdown.ANY_SIGNIFICANT or not left:
             self.end(Shutdown("auto_shutdown"))
+
+    def counts_as_alive(self, slot: Slot) -> bool:
+        """One that a call is stopping counts as gone, unless its group starts it again afterwards."""
+        group = self.group
+        if slot.status == STOPPING and slot.stop_calls:
+            return group is not None and group.phase == "stopping" and slot in group.members
+        return slot.status not in (REST, UNBOOTED)
 
     # Restarts
 
@@ -698,7 +717,7 @@ class Play(RuleBasedStateMachine):
     def boot(self, data: st.DataObject) -> None:
         self.settings = data.draw(st.sampled_from(SETTINGS))
         self.tree = self.make_tree()
-        self.stage = Stage(lambda: len(self.tree.sink.of(ChildRestarting)))
+        self.stage = Player.current_stage = Stage(lambda: len(self.tree.sink.of(ChildRestarting)))
         self.story: list[str] = []  # for whoever must find out what went wrong
         self.futures: dict[int, Any] = {}
         self.looked_at = 0  # so much of the children's log was judged
@@ -1038,3 +1057,32 @@ def test_the_supervisor_does_what_the_reference_does(tree_class: "type[Tree]") -
         assert Play.steps > before, "nothing is played"
 
     assert set() == MUST_BE_SEEN - Play.seen
+
+
+def test_a_start_that_was_decided_before_the_next_end_belongs_to_the_round_before(tree: "Tree") -> None:
+    """A.7, A.8: it is stopped in its turn, from the right, and until then it runs; then it is started again."""
+    stage = Player.current_stage = Stage(lambda: len(tree.sink.of(ChildRestarting)))
+
+    def child(name: ChildId) -> ChildSpec:
+        return ChildSpec.of(Player, stage, id=name, shutdown=INFINITY)
+
+    a, b, c, d = NAMES[:4]
+    stage.script.stops[a] = "ignore"
+    tree.start(child(a), child(b), strategy=Strategy.ONE_FOR_ALL)
+    tree.tell(b, "crash")  # the first round waits for `a`
+    for name in (c, d):
+        tree.ask(StartChild(child(name)))
+
+    stage.script.stops[a] = "obey"
+    # With the end of `a` its start is decided on; with that of `d` a second round begins, and `c` is to stop first.
+    for name in (a, d):
+        stage.alive[name][-1].actor_ref.kill()
+    tree.settle()
+
+    seen = [(round_, verb, name) for (verb, name, _), round_ in zip(stage.log, stage.rounds, strict=True)]
+    assert seen[-7:] == [
+        (1, "start", a),
+        (2, "stop", c),
+        (2, "stop", a),
+        *((2, "start", name) for name in (a, b, c, d)),
+    ]
