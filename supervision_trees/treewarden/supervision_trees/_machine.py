@@ -214,7 +214,7 @@ class SupervisorMachine:
             case Ready():
                 self._became_ready(child, now)
             case Declined():
-                self._declined(child)
+                self._declined(child, now)
             case Exited():
                 self._exited(child, notice, now)
             case _:
@@ -243,13 +243,18 @@ class SupervisorMachine:
                 if dependent.state is ChildState.WAITING and not roster.table.lacking(dependent.spec):
                     roster.begin_attempt(dependent, now)
 
-    def _declined(self, child: Child) -> None:
+    def _declined(self, child: Child, now: float) -> None:
         roster = self._roster
         roster.cancel(StartOverdue(child.id, child.generation))
         roster.cancel(StopOverdue(child.id, child.generation))
         roster.emit(ChildDeclined(roster.path_of(child), child.generation))
-        roster.rest(replace(child, live=False), ChildState.STOPPED)
+        child = roster.table.put(replace(child, live=False))
         roster.answer_start(child, None)
+        if roster.ending is None and self._restarts.collects(child):
+            # Its group starts it again: at rest meanwhile, it could be started by hand as well, and would run twice.
+            self._restarts.collect(child, now)
+        else:
+            roster.rest(child, ChildState.STOPPED)
         roster.answer_stops(child)
         self._settled(child)
 
