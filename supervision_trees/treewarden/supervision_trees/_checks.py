@@ -4,14 +4,15 @@ Pure. A spec alone checks itself when it is made; here is what only its siblings
 supervisor's settings can tell.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
+from typing import cast
 
 from treewarden.actors import ChildId, ChildSpec, Intensity, InvalidChildSpec
 from treewarden.supervision_trees._errors import InvalidSupervisor
 from treewarden.supervision_trees._strategy import AutoShutdown, Strategy, SupervisorSettings
 
-__all__ = ["check_child", "check_settings", "check_spec", "checked_children", "is_count"]
+__all__ = ["check_child", "check_settings", "check_spec", "checked_children", "given_children", "is_count"]
 
 
 def checked_children(children: Iterable[ChildSpec], settings: SupervisorSettings) -> tuple[ChildSpec, ...]:
@@ -64,6 +65,22 @@ def check_spec(field: str, found: object) -> None:
     """
     if not isinstance(found, ChildSpec):
         raise InvalidChildSpec(field, found=found, expected="a ChildSpec: ChildSpec.of(SomeActor, ...)")
+
+
+def given_children(found: object) -> tuple[ChildSpec, ...]:
+    """The specs that a supervisor was given.
+
+    Raises:
+        InvalidSupervisor: it is no collection, or one that can be read once only: the supervisor
+            would begin without children when it is started again.
+        InvalidChildSpec: something in it is no spec.
+    """
+    if isinstance(found, Iterator | str) or not isinstance(found, Iterable):
+        raise InvalidSupervisor("children", found, "a list or tuple of ChildSpec, which can be read at each start")
+    children = tuple(cast("Iterable[ChildSpec]", found))
+    for place, spec in enumerate(children):
+        check_spec(f"children[{place}]", spec)
+    return children
 
 
 def check_child(spec: ChildSpec, settings: SupervisorSettings) -> None:

@@ -48,6 +48,7 @@ from treewarden.actors import (
 )
 from treewarden.storage import MemoryStore, SnapshotStore
 from treewarden.supervision_trees._apply import TreeApply
+from treewarden.supervision_trees._checks import check_spec
 from treewarden.supervision_trees._children import Child, ChildState
 from treewarden.supervision_trees._control import Command
 from treewarden.supervision_trees._errors import StartFailed
@@ -113,11 +114,14 @@ class Runtime:
         with the function that asks this runtime to stop, so that a start under way can be stopped too.
 
         Raises:
+            InvalidChildSpec, InvalidSupervisor: `tree` is none; nothing was started.
             StoreLocked: another runtime owns the directory.
             StoreUnusable, StateCorrupt, AnotherTree: what is stored there cannot be used; nothing was started.
             StartFailed: a child did not start; nothing of the tree runs on, whatever runtime started it.
         """
-        runtime = cls(child_spec(tree) if isinstance(tree, TreeDefinition) else tree, state_dir)
+        root = child_spec(tree) if isinstance(tree, TreeDefinition) else tree
+        check_spec("tree", root)
+        runtime = cls(root, state_dir)
         try:
             if stop_requests is not None:
                 stop_requests(runtime.request_stop)

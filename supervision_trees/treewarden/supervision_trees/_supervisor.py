@@ -24,6 +24,7 @@ from treewarden.actors import (
     ExitReason,
     Generation,
     Intensity,
+    InvalidChildSpec,
     Killed,
     Ready,
     Reply,
@@ -41,7 +42,7 @@ from treewarden.actors import (
     spawn,
 )
 from treewarden.storage import StoreError
-from treewarden.supervision_trees._checks import checked_children
+from treewarden.supervision_trees._checks import checked_children, given_children
 from treewarden.supervision_trees._children import Child
 from treewarden.supervision_trees._effects import (
     Abandon,
@@ -76,7 +77,7 @@ from treewarden.supervision_trees._effects import (
     TimerDue,
     Up,
 )
-from treewarden.supervision_trees._errors import AlreadyStarted, NotApplicable
+from treewarden.supervision_trees._errors import AlreadyStarted, InvalidSupervisor, NotApplicable
 from treewarden.supervision_trees._intensity import RestartWindow
 from treewarden.supervision_trees._machine import SupervisorMachine
 from treewarden.supervision_trees._records import RestartRecords
@@ -147,8 +148,20 @@ class Supervisor(Actor):
 
     @classmethod
     def declared_children(cls, spec: ChildSpec) -> tuple[ChildSpec, ...]:
-        """The children that a supervisor started from `spec` begins with, in start order."""
-        return tuple(spec.kwargs.get("children", spec.args[0] if spec.args else ()))
+        """The children that a supervisor started from `spec` begins with, in start order.
+
+        A class whose `__init__` takes something else says here what its children are, if they are known.
+
+        Raises:
+            InvalidSupervisor, InvalidChildSpec: they are no collection of specs; it will not start.
+        """
+        found = spec.kwargs.get("children", spec.args[0] if spec.args else ())
+        try:
+            return given_children(found)
+        except (InvalidSupervisor, InvalidChildSpec):
+            if cls.__init__ is Supervisor.__init__:
+                raise
+            return ()  # it means something else to this class
 
     def __init__(
         self,
@@ -161,14 +174,15 @@ class Supervisor(Actor):
         """Take the children in start order.
 
         Raises:
-            InvalidSupervisor: duplicate ids, needs that name nobody or form a cycle.
+            InvalidSupervisor: duplicate ids, needs that name nobody or form a cycle, or what can be
+                read once only, such as a generator: it would be empty at the next start.
             InvalidChildSpec: a child is significant, or has a limit of its own, where that can mean nothing.
         """
         super().__init__()
         settings = SupervisorSettings(strategy, intensity, auto_shutdown)
         self._machine = SupervisorMachine(
             self.context.path,
-            checked_children(children, settings),
+            checked_children(given_children(children), settings),
             settings=settings,
             chance=self.context.system.random.random,
             consequence=_consequence(self.context.spec.restart, self.context.parent),
