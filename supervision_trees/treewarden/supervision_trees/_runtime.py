@@ -380,11 +380,12 @@ class Runtime:
                 assert_never(notice)
 
     def _end_of_tree(self, reason: ExitReason, report: StopReport) -> RuntimeEnd:
-        if self._stop_asked is not None:
+        # Who asks while it gives up has not stopped it (A.4).
+        ok = self._stop_asked is not None and reason != Shutdown("intensity")
+        if ok:
             message = f"the tree {self._root_path} was stopped: {self._stop_asked}"
         else:
             message = self._give_ups.explain(self._root_path, reason)
-        ok = self._stop_asked is not None
         return RuntimeEnd(ok=ok, reason=reason, message=message, report=report)
 
     def _report(self, error: BaseException) -> None:
@@ -410,13 +411,14 @@ class Runtime:
 
     def _end_root(self, root: ActorRef[Any], within: float) -> RuntimeEnd:
         end = self.wait(within)
+        if end is not None:
+            return end
+        rest = self._registry.below(root.path)
+        root.kill()
+        end = self.wait(CLOSING)
         if end is None:
-            root.kill()
-            end = self.wait(CLOSING)
-        if end is None:
-            report = StopReport(abandoned=(root.path,))
-            return RuntimeEnd(ok=False, reason=Killed(), message=f"{root.path} did not end", report=report)
-        return end
+            end = RuntimeEnd(ok=False, reason=Killed(), message=f"{root.path} did not end", report=StopReport())
+        return replace(end, report=end.report + _fates(root, rest, end.report))
 
     def _root_row(self) -> ChildRow:
         end = self.wait(0)
@@ -436,3 +438,19 @@ class Runtime:
             last_exit=None if end is None else end.reason,
         )
         return ChildRow(child, None if ended else self._root)
+
+
+def _fates(root: ActorRef[Any], killed: Iterable[ActorRef[Any]], known: StopReport) -> StopReport:
+    """What became of those that were killed, one level taking the next along, so that none is told of what is below."""
+    report, patience = StopReport(), CLOSING
+    for ref in dict.fromkeys((*killed, root)):
+        try:
+            ref.wait_stopped(timeout=patience)
+        except pykka.Timeout:
+            patience = 0.0  # they were all killed at the same time
+        left_behind = ref.is_alive() or ref.incarnation().is_fenced()
+        if left_behind and ref.path not in known.abandoned:
+            report += StopReport(abandoned=(ref.path,))
+        elif not left_behind and ref.path not in known.stopped:
+            report += StopReport(stopped=(ref.path,))
+    return report
