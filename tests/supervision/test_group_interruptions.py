@@ -19,8 +19,8 @@ from treewarden.actors import (
     Normal,
     Restart,
 )
-from treewarden.supervision_trees import ChildState, StartFailed, Strategy
-from treewarden.supervision_trees._effects import Refused, StartChild, TerminateChild
+from treewarden.supervision_trees import ChildState, StartFailed, StillRestarting, Strategy
+from treewarden.supervision_trees._effects import Refused, RestartChild, StartChild, TerminateChild
 
 if TYPE_CHECKING:
     from .conftest import Bench
@@ -418,3 +418,41 @@ def test_notices_and_timers_of_before_a_group_was_widened_say_nothing(bench: "Ma
 
     assert [ChildState.RUNNING] * len(names) == [world.state(name) for name in names]
     assert (2, None) == (len(world.machine.window.spent), world.ended)
+
+
+@GROUPS
+def test_a_member_that_declines_while_its_group_is_stopped_is_started_by_the_group_alone(
+    bench: "MakeBench", strategy: Strategy
+) -> None:
+    """A.7, A.8: not by hand as well while the group waits, or two incarnations of it would run."""
+    world = bench(a("a", backoff=Backoff(initial=2.0, jitter=0.0)), a("b"), strategy=strategy).boot_all()
+    world.call(TerminateChild(B))
+    world.ends("b")
+    start = world.call(RestartChild(B))
+    world.crashes("a")  # its group stops b, which is in its start
+    world.declines("b")
+
+    assert (None, ChildState.RESTARTING) == (world.answers[start], world.state("b"))
+    by_hand = world.ask(RestartChild(B))
+    assert isinstance(by_hand, Refused)
+    assert isinstance(by_hand.error, StillRestarting)
+    world.advance(2.0)
+    run(world, "a", "b")
+
+
+@GROUPS
+def test_a_temporary_member_that_declines_while_its_group_is_stopped_is_forgotten(
+    bench: "MakeBench", strategy: Strategy
+) -> None:
+    """A.6, B 1.4: a new child of its id is none of the group, which does not start it again."""
+    world = bench(a("a", backoff=Backoff(initial=2.0, jitter=0.0)), strategy=strategy).boot_all()
+    world.call(StartChild(a("b", Restart.TEMPORARY)))
+    world.crashes("a")
+    world.declines("b")
+    assert world.state("b") is None
+    world.call(StartChild(a("b", Restart.TEMPORARY)))
+    world.started("b")
+    world.advance(2.0)
+
+    run(world, "a")
+    assert world.state("b") is ChildState.RUNNING

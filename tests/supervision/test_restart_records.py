@@ -30,8 +30,8 @@ from treewarden.storage import (
     Put,
     SnapshotStore,
 )
-from treewarden.supervision_trees import StartFailed, Strategy, Supervisor
-from treewarden.supervision_trees._effects import DeleteChild, RestartChild, TerminateChild
+from treewarden.supervision_trees import DynamicSupervisor, StartFailed, Strategy, Supervisor
+from treewarden.supervision_trees._effects import DeleteChild, RestartChild, StartChild, TerminateChild
 from treewarden.supervision_trees._records import is_restart_record
 
 if TYPE_CHECKING:
@@ -417,3 +417,40 @@ def test_a_boot_that_fails_keeps_what_it_took_over(
 
     assert 1 == len(third.describe().window.spent)
     assert [ActorPath("/top/x")] == [ActorPath(f"/top/{row.child.id}") for row in third.describe().rows]
+
+
+# Below a supervisor that is no more
+
+
+def test_with_a_supervisor_that_is_deleted_everything_below_it_is_forgotten(
+    runtimes: "Runtimes", store: SnapshotStore, child: Callable[..., ChildSpec]
+) -> None:
+    """A.17: or the store would grow with each supervisor that ever was, and others inherit its crashes."""
+    tree = runtimes(store)
+    inner = ChildSpec.of(Supervisor, [child("y"), ChildSpec.of(Supervisor, [child("z")], id="deep")], id="inner")
+    tree.start(inner, child("inner2"))
+    for each in ("inner/y", "inner/deep/z", "inner2"):
+        crash(tree, store, each)
+    tree.ask(TerminateChild(ChildId("inner")))
+    tree.ask(DeleteChild(ChildId("inner")))
+    durable(tree, store)
+
+    assert {"/top#window", "/top/inner2#restarts"} == left(store)
+
+
+def test_what_comes_to_live_where_a_dynamic_supervisors_child_was_is_somebody_else(
+    runtimes: "Runtimes", store: SnapshotStore, child: Callable[..., ChildSpec]
+) -> None:
+    """A.17: its children are lost with the runtime, so nothing is known of those below them either."""
+    inner = ChildSpec.of(Supervisor, [child("y")], id="inner")
+    first = runtimes(store)
+    first.ask(StartChild(inner), of=first.start(kind=DynamicSupervisor))
+    crash(first, store, "inner/y")
+    assert "/top/inner/y#restarts" in left(store)
+    second = runtimes(store)
+    top = second.start(kind=DynamicSupervisor)
+    durable(second, store)
+    assert not {path for path in left(store) if path.startswith("/top/")}
+    described = second.describe(second.ask(StartChild(inner), of=top))
+
+    assert (0, ()) == (described.window.used(described.window_time), described.rows[0].child.crashes)

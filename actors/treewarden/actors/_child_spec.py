@@ -6,7 +6,7 @@ All durations are float seconds.
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
@@ -98,6 +98,10 @@ class Backoff:
     reset_after: float | None = None
 
     def __post_init__(self) -> None:
+        for name in ("initial", "max", "factor", "jitter", "reset_after"):
+            value = getattr(self, name)
+            if not _is_a(value, int, float) and not (name == "reset_after" and value is None):
+                raise InvalidChildSpec(f"backoff.{name}", value, "a number")
         for name, value, expected, fine in (
             ("initial", self.initial, "seconds, 0 or more", 0 <= self.initial < INFINITY),
             ("max", self.max, "finite seconds, not below initial", self.initial <= self.max < INFINITY),
@@ -137,10 +141,20 @@ class ChildSpec:
     """False: `id` is only the class's name, and a dynamic supervisor adds a number to it."""
 
     def __post_init__(self) -> None:
-        if not is_child_id(self.id):
+        if not _is_a(self.id, str) or not is_child_id(self.id):
             raise InvalidChildSpec("id", self.id, CHILD_ID_RULE)
-        if not _is_a(self.actor_class, type):
-            raise InvalidChildSpec("actor_class", self.actor_class, "a subclass of Actor")
+        _check_class(self.actor_class)
+        if not _is_a(self.args, tuple):
+            raise InvalidChildSpec("args", self.args, "a tuple")
+        if not _is_a(self.kwargs, Mapping):
+            raise InvalidChildSpec("kwargs", self.kwargs, "a mapping of names")
+        if not _is_a(self.needs, tuple) or not all(_is_a(need, str) for need in self.needs):
+            raise InvalidChildSpec("needs", self.needs, "a tuple of ids")
+        # What is no such value would be noticed at the first crash only, and be the supervisor's own.
+        if self.backoff is not None and not _is_a(self.backoff, Backoff):
+            raise InvalidChildSpec("backoff", self.backoff, "a Backoff, or None")
+        if self.intensity is not None and not _is_a(self.intensity, Intensity):
+            raise InvalidChildSpec("intensity", self.intensity, "an Intensity, or None")
         if not _is_a(self.restart, Restart):
             raise InvalidChildSpec("restart", self.restart, f"one of {', '.join(map(str, Restart))}")
         if not _is_a(self.significant, bool):
@@ -175,7 +189,13 @@ class ChildSpec:
         Without `id` the class name is used (under a `DynamicSupervisor`: that and a number). Without `shutdown` and `start_timeout` a worker gets
         5 s and 30 s, a supervisor no limit, since it bounds its children one by one. For a
         supervisor, `intensity` is the limit it keeps for its children.
+
+        Raises:
+            InvalidChildSpec: naming the field, what was found and what would be right.
         """
+        _check_class(actor_class)
+        if isinstance(needs, str) or not _is_a(needs, Iterable):
+            raise InvalidChildSpec("needs", needs, "a tuple of ids")
         supervises = actor_class.child_type is ChildType.SUPERVISOR
         if supervises and intensity is not None:
             # The limit a supervisor keeps for its children (A.3), not the one kept for it (A.5).
@@ -196,6 +216,12 @@ class ChildSpec:
             significant=significant,
             id_is_given=id is not None,
         )
+
+
+def _check_class(found: object) -> None:
+    # `Actor` itself cannot be named here, since its module builds on this one; nothing else has a child type.
+    if not isinstance(found, type) or not _is_a(getattr(found, "child_type", None), ChildType):
+        raise InvalidChildSpec("actor_class", found, "a subclass of Actor")
 
 
 def _is_a(found: object, *kinds: type) -> bool:

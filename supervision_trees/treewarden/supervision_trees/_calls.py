@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final, assert_never, final
 
 from treewarden.actors import ChildSpec, InvalidChildSpec, Restart, Shutdown, TreewardenError, child_path
-from treewarden.supervision_trees._checks import check_child, check_spec, checked_children
+from treewarden.supervision_trees._checks import check_child, check_settings, check_spec, checked_children
 from treewarden.supervision_trees._children import Child, ChildState
 from treewarden.supervision_trees._effects import (
     Answer,
@@ -215,6 +215,7 @@ class Calls:
             raise NotApplicable(
                 self._roster.path, "change", "of a dynamic supervisor only the intensity; start and terminate children"
             )
+        check_settings(wanted)  # what is none would be noticed at the next crash only, and be the supervisor's own
         kept = [child.spec for child in self._roster.table.rows.values()]
         if change.children is None:
             for spec in kept:

@@ -4,14 +4,15 @@ Pure. A spec alone checks itself when it is made; here is what only its siblings
 supervisor's settings can tell.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
+from typing import cast
 
 from treewarden.actors import ChildId, ChildSpec, Intensity, InvalidChildSpec
 from treewarden.supervision_trees._errors import InvalidSupervisor
 from treewarden.supervision_trees._strategy import AutoShutdown, Strategy, SupervisorSettings
 
-__all__ = ["check_child", "check_spec", "checked_children", "is_count"]
+__all__ = ["check_child", "check_settings", "check_spec", "checked_children", "given_children", "is_count"]
 
 
 def checked_children(children: Iterable[ChildSpec], settings: SupervisorSettings) -> tuple[ChildSpec, ...]:
@@ -21,7 +22,7 @@ def checked_children(children: Iterable[ChildSpec], settings: SupervisorSettings
         InvalidSupervisor: naming the setting, the duplicate id, the unknown need, or the cycle of needs.
         InvalidChildSpec: naming the child's field that does not go with the settings.
     """
-    _check_settings(settings)
+    check_settings(settings)
     specs: dict[ChildId, ChildSpec] = {}
     for place, spec in enumerate(children):
         check_spec(f"children[{place}]", spec)
@@ -40,7 +41,7 @@ def checked_children(children: Iterable[ChildSpec], settings: SupervisorSettings
     return tuple(specs.values())
 
 
-def _check_settings(settings: SupervisorSettings) -> None:
+def check_settings(settings: SupervisorSettings) -> None:
     """Check the settings themselves: what is no strategy would be noticed at the first crash only.
 
     Raises:
@@ -64,6 +65,22 @@ def check_spec(field: str, found: object) -> None:
     """
     if not isinstance(found, ChildSpec):
         raise InvalidChildSpec(field, found=found, expected="a ChildSpec: ChildSpec.of(SomeActor, ...)")
+
+
+def given_children(found: object) -> tuple[ChildSpec, ...]:
+    """The specs that a supervisor was given.
+
+    Raises:
+        InvalidSupervisor: it is no collection, or one that can be read once only: the supervisor
+            would begin without children when it is started again.
+        InvalidChildSpec: something in it is no spec.
+    """
+    if isinstance(found, Iterator | str) or not isinstance(found, Iterable):
+        raise InvalidSupervisor("children", found, "a list or tuple of ChildSpec, which can be read at each start")
+    children = tuple(cast("Iterable[ChildSpec]", found))
+    for place, spec in enumerate(children):
+        check_spec(f"children[{place}]", spec)
+    return children
 
 
 def check_child(spec: ChildSpec, settings: SupervisorSettings) -> None:

@@ -44,13 +44,18 @@ class Exits:
     def __init__(self, roster: Roster, restarts: Restarts, boot: Boot, ending: Ending) -> None:
         self._roster, self._restarts, self._boot, self._ending = roster, restarts, boot, ending
 
-    def declined(self, child: Child) -> None:
+    def declined(self, child: Child, now: float) -> None:
         """The incarnation of `child` has ended before it started, as it wanted to: no failure."""
         roster = self._roster
         self._cancel_timers(child)
         roster.emit(ChildDeclined(roster.path_of(child), child.generation))
-        roster.rest(replace(child, live=False), ChildState.STOPPED)
+        child = roster.table.put(replace(child, live=False))
         roster.answer_start(child, None)
+        if roster.ending is None and self._restarts.collects(child):
+            # Its group starts it again: at rest meanwhile, it could be started by hand as well, and would run twice.
+            self._restarts.collect(child, now)
+        else:
+            roster.rest(child, ChildState.STOPPED)
         roster.answer_stops(child)
         self._settled(child)
 

@@ -47,7 +47,8 @@ class SupervisorHandle:
     itself was restarted (Elixir's rule: a pid is never taken for another child).
 
     `timeout` bounds the wait for an answer (None: as long as it takes, as in OTP); the call itself
-    goes on. All calls raise `ActorDead` if no supervisor runs there.
+    goes on. All calls raise `ActorDead` if no supervisor runs there, and `TypeError` if what names the
+    child is neither; nothing was asked then.
     """
 
     def __init__(self, address: Address) -> None:
@@ -161,6 +162,8 @@ class SupervisorHandle:
         """What names `child` in a call: its id, and of a ref the generation, for the supervisor to compare."""
         if isinstance(child, str):
             return ChildId(child), None
+        if not isinstance(child, ActorRef):
+            raise TypeError(f"found {child!r} for a child of {self.path}, expected its id (a str) or a ref of it")
         parent, _, name = child.path.rpartition("/")
         # Generations begin anew with each incarnation of the supervisor, spawn numbers never. (One that is
         # restarted between this look and the call is not seen here.)

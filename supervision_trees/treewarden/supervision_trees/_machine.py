@@ -165,7 +165,7 @@ class SupervisorMachine:
             case Ready():
                 self._became_ready(child, now)
             case Declined():
-                self._exits.declined(child)
+                self._exits.declined(child, now)
             case Exited():
                 self._exits.exited(child, notice, now)
             case _:

@@ -12,13 +12,13 @@ Elixir, where a group restart would bring it back unrouted.
 import os
 import zlib
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar, Final, TypeAlias, final
+from typing import Any, ClassVar, Final, TypeAlias, cast, final
 
 from treewarden.actors import ActorRef, ChildId, ChildSpec, Intensity, Reply
-from treewarden.supervision_trees._checks import is_count
+from treewarden.supervision_trees._checks import check_spec, is_count
 from treewarden.supervision_trees._effects import CallId, Change, DeleteChild, Request, RetireChild, StartChild
 from treewarden.supervision_trees._errors import InvalidSupervisor, NotApplicable
 from treewarden.supervision_trees._strategy import DEFAULT_INTENSITY, Strategy
@@ -119,8 +119,9 @@ class PartitionSupervisor(Supervisor):
         partition's arguments from those of `child` and its number, and does nothing else.
 
         Raises:
-            InvalidSupervisor: `partitions` is no whole number from 1 on, or `child` needs siblings.
-            InvalidChildSpec: `child` is significant, or has a limit of its own under a group strategy.
+            InvalidSupervisor: `partitions` is no whole number from 1 on, `child` needs siblings, or
+                `with_arguments` is no such function.
+            InvalidChildSpec: `child` is no spec, or significant, or has a limit of its own under a group strategy.
         """
         self._specs: Final = _partition_specs(child, partitions, with_arguments)
         super().__init__(self._specs, strategy=strategy, intensity=intensity)
@@ -218,15 +219,24 @@ def _partition_specs(
     count = _cores() if partitions is None else partitions
     if not is_count(count) or count == 0:
         raise InvalidSupervisor("partitions", partitions, "a whole number, 1 or more, or None for one per core")
+    check_spec("child", child)
+    if with_arguments is not None and not callable(with_arguments):
+        raise InvalidSupervisor("with_arguments", with_arguments, "a function of the arguments and the number, or None")
     return tuple(
         replace(
             child,
             id=partition_id(number),
             id_is_given=True,
-            args=child.args if with_arguments is None else tuple(with_arguments(child.args, number)),
+            args=child.args if with_arguments is None else _arguments(with_arguments(child.args, number)),
         )
         for number in range(count)
     )
+
+
+def _arguments(found: object) -> Arguments:
+    if not isinstance(found, tuple | list):
+        raise InvalidSupervisor("with_arguments", found, "a function that returns a tuple of arguments")
+    return tuple(cast("Iterable[Any]", found))
 
 
 def _cores() -> int:

@@ -12,6 +12,7 @@ one the window begins empty, for a brake that cannot be read must not keep the t
 """
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Final, TypedDict, cast, final
@@ -71,20 +72,25 @@ class RestartRecords:
         """Read what an earlier runtime left."""
         self._store, self._wall, self._events = store, wall, events
         self._left: dict[str, dict[str, Snapshot]] = {}  # by supervisor: its window, and its children's
+        # Guards _stored, which supervisors write on their own threads; never held over a commit.
+        self._storing = threading.Lock()
+        self._stored: dict[str, set[str]] = {}  # by supervisor: which records the store has, so that none is left over
         for found in tuple(store.scan()):
             if is_restart_record(found.path):
                 believed = self._believed(found)
                 if believed is not None and believed.version == VERSION:
                     self._left.setdefault(_supervisor_of(believed.path), {})[believed.path] = believed
+                    self._stored.setdefault(_supervisor_of(believed.path), set()).add(believed.path)
 
     def take(
         self, supervisor: ActorPath, children: Iterable[ChildId], now: float
     ) -> tuple[tuple[float, ...], dict[ChildId, Recalled]]:
         """What an earlier runtime knew: the ages of the window's restarts, and of its children. Given once.
 
-        What it knew of children that are not there any more is discarded.
+        What it knew of children that are not there any more is discarded, and of all below them: whoever
+        comes to live at such a path later is somebody else.
         """
-        wall, left = self._wall(), self._left.pop(supervisor, {})
+        wall, left, children = self._wall(), self._left.pop(supervisor, {}), frozenset(children)
         window = left.pop(supervisor + _WINDOW, None)
         ages = () if window is None else _ages(cast("list[float]", window.state), wall)
         known: dict[ChildId, Recalled] = {}
@@ -92,9 +98,15 @@ class RestartRecords:
             found = left.pop(child_path(supervisor, child) + _CHILD, None)
             if found is not None:
                 known[child] = _recalled(cast("_StoredChild", found.state), wall, now)
-        if left:
+        above = len(supervisor) + 1
+        gone = [
+            path
+            for path in self._left
+            if path.startswith(supervisor + "/") and path[above:].partition("/")[0] not in children
+        ]
+        if left or gone:
             with contextlib.suppress(StoreError):  # they are in nobody's way
-                self._store.commit([Discard(path) for path in left])
+                self._discard([*left, *(record for path in gone for record in self._left.pop(path))])
         return ages, known
 
     def remember(
@@ -105,18 +117,42 @@ class RestartRecords:
         Raises:
             StoreError: here or through the future: it could not be put.
         """
-        return self._store.commit(
-            [self._window(supervisor, ages), self._child(supervisor, child, tuple(own_ages), child.failures, now)]
+        return self._put(
+            supervisor,
+            [self._window(supervisor, ages), self._child(supervisor, child, tuple(own_ages), child.failures, now)],
         )
 
     def calm(self, supervisor: ActorPath, children: Iterable[Child], now: float) -> "Future[int]":
         """An orderly end: windows and counts begin afresh next time; crashes stay known."""
         cleared = [self._child(supervisor, child, (), 0, now) for child in children]
-        return self._store.commit([self._window(supervisor, ()), *cleared])
+        return self._put(supervisor, [self._window(supervisor, ()), *cleared])
 
     def forget(self, supervisor: ActorPath, child: ChildId) -> "Future[int]":
-        """Drop what is known of a child that is no more."""
-        return self._store.commit([Discard(child_path(supervisor, child) + _CHILD)])
+        """Drop what is known of a child that is no more, and of all that was below it."""
+        path = child_path(supervisor, child)
+        with self._storing:
+            below = [
+                record
+                for each, records in self._stored.items()
+                if each == path or each.startswith(path + "/")
+                for record in records
+            ]
+        return self._discard([path + _CHILD, *below])
+
+    def _put(self, supervisor: ActorPath, puts: list[Put]) -> "Future[int]":
+        with self._storing:
+            self._stored.setdefault(supervisor, set()).update(put.path for put in puts)
+        return self._store.commit(puts)
+
+    def _discard(self, paths: list[str]) -> "Future[int]":
+        with self._storing:
+            for path in paths:
+                supervisor = _supervisor_of(path)
+                stored = self._stored.get(supervisor, set())
+                stored.discard(path)
+                if not stored:
+                    self._stored.pop(supervisor, None)
+        return self._store.commit([Discard(path) for path in paths])
 
     def _believed(self, found: Snapshot | SnapshotCorrupt) -> Snapshot | None:
         """The record, or the one that stands for it."""

@@ -4,7 +4,8 @@ The runtime is the root's supervisor, and never restarts it: the end of the root
 tree. An order to stop may come from any thread at any time, also before there is a root.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any, Final, assert_never, final
 
 import pykka
@@ -59,11 +60,24 @@ class RuntimeEnd:
 class Root:
     """The root actor of one runtime. Safe from any thread; `start` is called once."""
 
-    def __init__(self, spec: ChildSpec, give_ups: GiveUps, *, clock: Clock, since: float, events: EventSink) -> None:
-        """Take the spec of the root, and the wall time `since` which the runtime is there."""
+    def __init__(
+        self,
+        spec: ChildSpec,
+        give_ups: GiveUps,
+        *,
+        clock: Clock,
+        since: float,
+        events: EventSink,
+        below: Callable[[ActorPath], Iterable[ActorRef[Any]]],
+    ) -> None:
+        """Take the spec of the root, and the wall time `since` which the runtime is there.
+
+        `below` tells who runs at a path or below it.
+        """
         self.spec = spec  # what it goes by; an apply changes it
         self.path: Final = child_path(ROOT_PARENT, spec.id)
         self._give_ups, self._clock, self._since, self._events = give_ups, clock, since, events
+        self._below = below
         self._ref: ActorRef[Any] | None = None
         self._started: Reply[None] = Reply()
         self._ended: Reply[RuntimeEnd] = Reply()
@@ -119,13 +133,14 @@ class Root:
         if not self._ended.is_set():
             self.request_stop("stop")
         end = self.wait(within)
+        if end is not None:
+            return end
+        rest = self._below(self.path)
+        self._ref.kill()
+        end = self.wait(CLOSING)
         if end is None:
-            self._ref.kill()
-            end = self.wait(CLOSING)
-        if end is None:
-            report = StopReport(abandoned=(self.path,))
-            return RuntimeEnd(ok=False, reason=Killed(), message=f"{self.path} did not end", report=report)
-        return end
+            end = RuntimeEnd(ok=False, reason=Killed(), message=f"{self.path} did not end", report=StopReport())
+        return replace(end, report=end.report + _fates(self._ref, rest, end.report))
 
     def row(self) -> ChildRow:
         """What a view shows of it, as its supervisor would."""
@@ -163,9 +178,26 @@ class Root:
                 assert_never(notice)
 
     def _end_with(self, reason: ExitReason, report: StopReport) -> RuntimeEnd:
-        if self._stop_asked is not None:
+        # Who asks while it gives up has not stopped it (A.4).
+        ok = self._stop_asked is not None and reason != Shutdown("intensity")
+        if ok:
             message = f"the tree {self.path} was stopped: {self._stop_asked}"
         else:
             message = self._give_ups.explain(self.path, reason)
-        ok = self._stop_asked is not None
         return RuntimeEnd(ok=ok, reason=reason, message=message, report=report)
+
+
+def _fates(root: ActorRef[Any], killed: Iterable[ActorRef[Any]], known: StopReport) -> StopReport:
+    """What became of those that were killed, one level taking the next along, so that none is told of what is below."""
+    report, patience = StopReport(), CLOSING
+    for ref in dict.fromkeys((*killed, root)):
+        try:
+            ref.wait_stopped(timeout=patience)
+        except pykka.Timeout:
+            patience = 0.0  # they were all killed at the same time
+        left_behind = ref.is_alive() or ref.incarnation().is_fenced()
+        if left_behind and ref.path not in known.abandoned:
+            report += StopReport(abandoned=(ref.path,))
+        elif not left_behind and ref.path not in known.stopped:
+            report += StopReport(stopped=(ref.path,))
+    return report

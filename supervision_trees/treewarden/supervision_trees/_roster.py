@@ -16,6 +16,7 @@ from treewarden.actors import (
     BrutalKill,
     ChildId,
     ChildSpec,
+    ChildType,
     ChildWaiting,
     Crashed,
     CrashReport,
@@ -206,7 +207,9 @@ class Roster:
     def forget(self, child: Child) -> None:
         """Drop `child`, its spec and what is remembered of it."""
         self.table.forget(child)
-        if child.crashes or child.failures or child.restarts:  # else nothing of it was ever remembered
+        supervises = child.spec.actor_class.child_type is ChildType.SUPERVISOR
+        # Else nothing of it was ever remembered, nor of anything below it.
+        if child.crashes or child.failures or child.restarts or supervises:
             self._effects.append(Forget(child.id))
 
     # Failing

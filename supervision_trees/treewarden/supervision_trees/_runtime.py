@@ -41,6 +41,7 @@ from treewarden.actors import (
 )
 from treewarden.storage import MemoryStore, SnapshotStore
 from treewarden.supervision_trees._apply import TreeApply
+from treewarden.supervision_trees._checks import check_spec
 from treewarden.supervision_trees._control import Command
 from treewarden.supervision_trees._errors import StartFailed
 from treewarden.supervision_trees._execution import CommandExecution
@@ -94,11 +95,14 @@ class Runtime:
         with the function that asks this runtime to stop, so that a start under way can be stopped too.
 
         Raises:
+            InvalidChildSpec, InvalidSupervisor: `tree` is none; nothing was started.
             StoreLocked: another runtime owns the directory.
             StoreUnusable, StateCorrupt, AnotherTree: what is stored there cannot be used; nothing was started.
             StartFailed: a child did not start; nothing of the tree runs on, whatever runtime started it.
         """
-        runtime = cls(child_spec(tree) if isinstance(tree, TreeDefinition) else tree, state_dir)
+        root = child_spec(tree) if isinstance(tree, TreeDefinition) else tree
+        check_spec("tree", root)
+        runtime = cls(root, state_dir)
         try:
             if stop_requests is not None:
                 stop_requests(runtime.request_stop)
@@ -122,7 +126,14 @@ class Runtime:
         self._execution: CommandExecution | None = None
         self._parts: ActorRef[Any] | None = None
         self._give_ups = GiveUps(self._hub)
-        self._root = Root(root, self._give_ups, clock=self._clock, since=self._started_at, events=self._hub)
+        self._root = Root(
+            root,
+            self._give_ups,
+            clock=self._clock,
+            since=self._started_at,
+            events=self._hub,
+            below=self._registry.below,
+        )
         # Guards _stop_report: the first caller of `stop` does it, others wait for its report.
         self._stopping = threading.Lock()
         self._stop_report: StopReport | None = None

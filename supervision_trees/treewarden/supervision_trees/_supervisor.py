@@ -15,6 +15,7 @@ from treewarden.actors import (
     Actor,
     ActorPath,
     ActorRef,
+    ChildAbandoned,
     ChildId,
     ChildSpec,
     ChildType,
@@ -23,6 +24,7 @@ from treewarden.actors import (
     ExitReason,
     Generation,
     Intensity,
+    InvalidChildSpec,
     Killed,
     Ready,
     Reply,
@@ -36,7 +38,7 @@ from treewarden.actors import (
     child_path,
     spawn,
 )
-from treewarden.supervision_trees._checks import checked_children
+from treewarden.supervision_trees._checks import checked_children, given_children
 from treewarden.supervision_trees._children import Child
 from treewarden.supervision_trees._effects import (
     Abandon,
@@ -71,7 +73,7 @@ from treewarden.supervision_trees._effects import (
     TimerDue,
     Up,
 )
-from treewarden.supervision_trees._errors import AlreadyStarted, NotApplicable
+from treewarden.supervision_trees._errors import AlreadyStarted, InvalidSupervisor, NotApplicable
 from treewarden.supervision_trees._intensity import RestartWindow
 from treewarden.supervision_trees._machine import SupervisorMachine
 from treewarden.supervision_trees._restart_memory import RestartMemory, Saved
@@ -134,8 +136,20 @@ class Supervisor(Actor):
 
     @classmethod
     def declared_children(cls, spec: ChildSpec) -> tuple[ChildSpec, ...]:
-        """The children that a supervisor started from `spec` begins with, in start order."""
-        return tuple(spec.kwargs.get("children", spec.args[0] if spec.args else ()))
+        """The children that a supervisor started from `spec` begins with, in start order.
+
+        A class whose `__init__` takes something else says here what its children are, if they are known.
+
+        Raises:
+            InvalidSupervisor, InvalidChildSpec: they are no collection of specs; it will not start.
+        """
+        found = spec.kwargs.get("children", spec.args[0] if spec.args else ())
+        try:
+            return given_children(found)
+        except (InvalidSupervisor, InvalidChildSpec):
+            if cls.__init__ is Supervisor.__init__:
+                raise
+            return ()  # it means something else to this class
 
     def __init__(
         self,
@@ -148,14 +162,15 @@ class Supervisor(Actor):
         """Take the children in start order.
 
         Raises:
-            InvalidSupervisor: duplicate ids, needs that name nobody or form a cycle.
+            InvalidSupervisor: duplicate ids, needs that name nobody or form a cycle, or what can be
+                read once only, such as a generator: it would be empty at the next start.
             InvalidChildSpec: a child is significant, or has a limit of its own, where that can mean nothing.
         """
         super().__init__()
         settings = SupervisorSettings(strategy, intensity, auto_shutdown)
         self._machine = SupervisorMachine(
             self.context.path,
-            checked_children(children, settings),
+            checked_children(given_children(children), settings),
             settings=settings,
             chance=self.context.system.random.random,
             consequence=_consequence(self.context.spec.restart, self.context.parent),
@@ -167,6 +182,7 @@ class Supervisor(Actor):
         self._replies: dict[CallId, Reply[ActorRef[Any] | None]] = {}
         self._call_ids = itertools.count(1)
         self._memory = RestartMemory(self.context, self._machine)
+        self._taken_along = StopReport()  # children that a kill of this supervisor took with it
 
     def on_start(self) -> None:
         """Begin to start the children; the start is complete when theirs are."""
@@ -224,6 +240,12 @@ class Supervisor(Actor):
         for ref in reversed(tuple(self._refs.values())):
             self.context.system.directory.unregister(ref.path, ref)
             ref.kill()
+            # Nobody is left to take its notice. One in the middle of a handler is left behind, the others end now.
+            if ref.incarnation().is_fenced():
+                self._taken_along += StopReport(abandoned=(ref.path,))
+                self.context.system.events.emit(ChildAbandoned(ref.path, ref.generation, 0.0))
+            else:
+                self._taken_along += StopReport(stopped=(ref.path,))
 
     def get_state(self) -> "Description":
         """What `ref.sys.get_state()` answers: the table of children, the window and the settings, at one moment."""
@@ -248,7 +270,7 @@ class Supervisor(Actor):
 
     def stop_report(self) -> StopReport:
         """What became of everything below, and this supervisor itself."""
-        return self._machine.report + StopReport(stopped=(self.context.path,))
+        return self._machine.report + self._taken_along + StopReport(stopped=(self.context.path,))
 
     def _feed(self, event: SupervisorInput) -> None:
         self._perform(self._machine.handle(event, self.context.clock.monotonic()))

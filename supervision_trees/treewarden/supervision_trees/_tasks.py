@@ -214,7 +214,7 @@ def task_spec(
     Raises:
         InvalidChildSpec: a field cannot be right.
     """
-    if not within > 0:
+    if not isinstance(within, int | float) or not within > 0:
         raise InvalidChildSpec("within", within, "seconds above 0, or INFINITY")
     if restart is Restart.PERMANENT:
         raise InvalidChildSpec("restart", restart, "TEMPORARY or TRANSIENT; a permanent task would never be over")
