@@ -14,6 +14,7 @@ from treewarden.actors import (
     Actor,
     ActorDead,
     ActorPath,
+    ChildAbandoned,
     ChildSpec,
     DeadLetter,
     ExitReason,
@@ -22,6 +23,8 @@ from treewarden.actors import (
     Restart,
     RuntimeStarted,
     RuntimeStopped,
+    Shutdown,
+    StopReport,
 )
 from treewarden.actors.probes import ProbeLoop
 from treewarden.storage import StoreLocked
@@ -149,6 +152,83 @@ def test_a_child_that_does_not_stop_in_time_is_reported_as_abandoned(start: Any)
         assert ("/dev/a", "/dev") == end.report.stopped
     finally:
         Stubborn.gate.set()
+
+
+class Held(Actor):
+    """Once it is told to stop, or asked to `hold`, it goes on while its gate is shut."""
+
+    def __init__(self, inside: threading.Event, gate: threading.Event) -> None:
+        super().__init__()
+        self.inside, self.gate = inside, gate
+
+    def on_receive(self, message: object) -> object:
+        return self.on_stop() if message == "hold" else message
+
+    def on_stop(self, reason: ExitReason | None = None) -> None:
+        self.inside.set()
+        self.gate.wait(timeout=30)
+
+
+def test_a_tree_that_is_killed_since_it_takes_too_long_to_stop_says_what_it_left_behind(
+    start: Any, events: Any
+) -> None:
+    """A.7: also far below, where a killed supervisor takes the next one along."""
+    inside, gate, reports = threading.Event(), threading.Event(), list[StopReport]()
+    deep = ChildSpec.of(
+        Supervisor, [ChildSpec.of(Held, inside, gate, id="held", shutdown=30.0), ChildSpec.of(Echo, id="b")], id="deep"
+    )
+    runtime = start(ChildSpec.of(Supervisor, [ChildSpec.of(Echo, id="c"), deep], id="sub"), ChildSpec.of(Echo, id="a"))
+    runtime.whereis("/dev/sub/deep/held").tell("hold")
+    assert inside.wait(timeout=10)
+    stopping = threading.Thread(target=lambda: reports.append(runtime.stop(within=0.05)))
+    stopping.start()
+    try:
+        [abandoned] = events.wait(ChildAbandoned)
+        assert "/dev/sub/deep/held" == abandoned.path
+    finally:
+        gate.set()
+        stopping.join(timeout=20)
+
+    [report] = reports
+    assert ("/dev/sub/deep/held",) == report.abandoned
+    assert ["/dev", "/dev/a", "/dev/sub", "/dev/sub/c", "/dev/sub/deep", "/dev/sub/deep/b"] == sorted(report.stopped)
+
+
+def test_what_a_killed_supervisor_left_behind_counts_for_ever(start: Any, events: Any) -> None:
+    """A.7, A.15: its busy child is fenced, told of once, and in the report of the tree's end."""
+    inside, gate = threading.Event(), threading.Event()
+    runtime = start(ChildSpec.of(Supervisor, [ChildSpec.of(Held, inside, gate, id="held")], id="sub"))
+    try:
+        runtime.whereis("/dev/sub/held").tell("hold")
+        assert inside.wait(timeout=10)
+        runtime.whereis("/dev/sub").kill()
+        [abandoned] = events.wait(ChildAbandoned)
+    finally:
+        gate.set()
+
+    assert ("/dev/sub/held", 1) == (abandoned.path, abandoned.generation)
+    assert ("/dev/sub/held",) == runtime.stop().abandoned
+
+
+def test_whoever_asks_a_root_to_stop_that_gives_up_has_not_stopped_it(start: Any) -> None:
+    """A.4: it ends with a non-zero status and says why, though a request to stop came in between."""
+    inside, gate = threading.Event(), threading.Event()
+    runtime = start(
+        ChildSpec.of(Held, inside, gate, id="held", shutdown=30.0),
+        ChildSpec.of(Echo, id="a"),
+        intensity=Intensity(0, within=5.0),
+    )
+    try:
+        runtime.whereis("/dev/a").tell("crash")
+        assert inside.wait(timeout=10)
+        runtime.request_stop("too late")
+    finally:
+        gate.set()
+    end = runtime.wait(timeout=10)
+
+    assert end is not None
+    assert (False, Shutdown("intensity")) == (end.ok, end.reason)
+    assert "/dev gave up: /dev/a needed 1 restarts" in end.message
 
 
 def test_two_runtimes_never_share_a_state_directory(start: Any, tmp_path: Path) -> None:

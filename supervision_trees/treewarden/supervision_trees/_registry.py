@@ -28,6 +28,11 @@ class Registry:
         # The supervisor hears of an end a moment after it was declared; until then the ref is dead.
         return ref if ref is not None and ref.is_alive() else None
 
+    def below(self, path: ActorPath) -> tuple[ActorRef[Any], ...]:
+        """The incarnations that run at `path` or below it, the latest to register first."""
+        refs = reversed(tuple(self._refs.values()))
+        return tuple(ref for ref in refs if ref.is_alive() and (ref.path == path or ref.path.startswith(path + "/")))
+
     def register(self, path: ActorPath, ref: ActorRef[Any]) -> None:
         """`ref` lives at `path` now."""
         with self._writing:

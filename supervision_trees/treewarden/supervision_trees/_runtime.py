@@ -380,11 +380,12 @@ class Runtime:
                 assert_never(notice)
 
     def _end_of_tree(self, reason: ExitReason, report: StopReport) -> RuntimeEnd:
-        if self._stop_asked is not None:
+        # Who asks while it gives up has not stopped it (A.4).
+        ok = self._stop_asked is not None and reason != Shutdown("intensity")
+        if ok:
             message = f"the tree {self._root_path} was stopped: {self._stop_asked}"
         else:
             message = self._give_ups.explain(self._root_path, reason)
-        ok = self._stop_asked is not None
         return RuntimeEnd(ok=ok, reason=reason, message=message, report=report)
 
     def _report(self, error: BaseException) -> None:
@@ -395,9 +396,10 @@ class Runtime:
     def _stop_tree(self, within: float) -> StopReport:
         report = StopReport()
         if self._root is not None:
+            running = self._registry.below(self._root_path)
             if not self._root_ended.is_set():
                 self.request_stop("stop")
-            report += self._end_root(self._root, within).report
+            report += self._end_root(self._root, running, within).report
         if self._parts is not None:
             self._parts.request_stop(Shutdown("stop"))
             with contextlib.suppress(pykka.Timeout):  # its threads are daemons; nothing depends on them now
@@ -408,15 +410,16 @@ class Runtime:
             self._hub.emit(RuntimeStopped(len(report.stopped), report.abandoned, report.orphaned_pids))
         return report
 
-    def _end_root(self, root: ActorRef[Any], within: float) -> RuntimeEnd:
+    def _end_root(self, root: ActorRef[Any], running: Iterable[ActorRef[Any]], within: float) -> RuntimeEnd:
         end = self.wait(within)
+        if end is not None:
+            return end
+        running = (*running, *self._registry.below(root.path), root)  # those that started since, too
+        root.kill()
+        end = self.wait(CLOSING)
         if end is None:
-            root.kill()
-            end = self.wait(CLOSING)
-        if end is None:
-            report = StopReport(abandoned=(root.path,))
-            return RuntimeEnd(ok=False, reason=Killed(), message=f"{root.path} did not end", report=report)
-        return end
+            end = RuntimeEnd(ok=False, reason=Killed(), message=f"{root.path} did not end", report=StopReport())
+        return replace(end, report=end.report + _fates(running, end.report))
 
     def _root_row(self) -> ChildRow:
         end = self.wait(0)
@@ -436,3 +439,19 @@ class Runtime:
             last_exit=None if end is None else end.reason,
         )
         return ChildRow(child, None if ended else self._root)
+
+
+def _fates(running: Iterable[ActorRef[Any]], known: StopReport) -> StopReport:
+    """What became of the actors of a tree that was killed, beyond what its root heard of: it ended at once."""
+    report, patience = StopReport(), CLOSING
+    for ref in {ref.path: ref for ref in running}.values():
+        try:
+            ref.wait_stopped(timeout=patience)
+        except pykka.Timeout:
+            patience = 0.0  # they were all killed at the same time
+        left_behind = ref.is_alive() or ref.incarnation().is_fenced()
+        if left_behind and ref.path not in known.abandoned:
+            report += StopReport(abandoned=(ref.path,))
+        elif not left_behind and ref.path not in known.stopped:
+            report += StopReport(stopped=(ref.path,))
+    return report

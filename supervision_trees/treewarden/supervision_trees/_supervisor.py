@@ -16,6 +16,7 @@ from treewarden.actors import (
     Actor,
     ActorPath,
     ActorRef,
+    ChildAbandoned,
     ChildId,
     ChildSpec,
     ChildType,
@@ -196,6 +197,7 @@ class Supervisor(Actor):
         self._records = self._find_records()
         self._unsaved: Future[int] | None = None  # the newest commit that is not durable yet
         self._held: dict[ChildId, Start] = {}  # starts that wait for it
+        self._taken_along = StopReport()  # children that a kill of this supervisor took with it
 
     def on_start(self) -> None:
         """Begin to start the children; the start is complete when theirs are."""
@@ -253,6 +255,12 @@ class Supervisor(Actor):
         for ref in reversed(tuple(self._refs.values())):
             self.context.system.directory.unregister(ref.path, ref)
             ref.kill()
+            # Nobody is left to take its notice. One in the middle of a handler is left behind, the others end now.
+            if ref.incarnation().is_fenced():
+                self._taken_along += StopReport(abandoned=(ref.path,))
+                self.context.system.events.emit(ChildAbandoned(ref.path, ref.generation, 0.0))
+            else:
+                self._taken_along += StopReport(stopped=(ref.path,))
 
     def get_state(self) -> "Description":
         """What `ref.sys.get_state()` answers: the table of children, the window and the settings, at one moment."""
@@ -277,7 +285,7 @@ class Supervisor(Actor):
 
     def stop_report(self) -> StopReport:
         """What became of everything below, and this supervisor itself."""
-        return self._machine.report + StopReport(stopped=(self.context.path,))
+        return self._machine.report + self._taken_along + StopReport(stopped=(self.context.path,))
 
     def _feed(self, event: SupervisorInput) -> None:
         self._perform(self._machine.handle(event, self.context.clock.monotonic()))
