@@ -178,7 +178,7 @@ def test_a_tree_that_is_killed_since_it_takes_too_long_to_stop_says_what_it_left
         Supervisor, [ChildSpec.of(Held, inside, gate, id="held", shutdown=30.0), ChildSpec.of(Echo, id="b")], id="deep"
     )
     runtime = start(ChildSpec.of(Supervisor, [ChildSpec.of(Echo, id="c"), deep], id="sub"), ChildSpec.of(Echo, id="a"))
-    runtime.request_stop("test")
+    runtime.whereis("/dev/sub/deep/held").tell("hold")
     assert inside.wait(timeout=10)
     stopping = threading.Thread(target=lambda: reports.append(runtime.stop(within=0.05)))
     stopping.start()

@@ -437,7 +437,7 @@ def test_a_member_that_declines_while_its_group_is_stopped_is_started_by_the_gro
     assert isinstance(by_hand, Refused)
     assert isinstance(by_hand.error, StillRestarting)
     world.advance(2.0)
-    run(world, "a", "b")
+    world.start_in_turn("a", "b")
 
 
 @GROUPS
@@ -454,5 +454,5 @@ def test_a_temporary_member_that_declines_while_its_group_is_stopped_is_forgotte
     world.started("b")
     world.advance(2.0)
 
-    run(world, "a")
+    world.start_in_turn("a")
     assert world.state("b") is ChildState.RUNNING

@@ -32,13 +32,18 @@ class Own(Supervisor):
         super().__init__([ChildSpec.of(Actor, id=f"x{number}") for number in range(count)])
 
 
+def five(arguments: tuple[Any, ...], number: int) -> int:
+    return number
+
+
 @pytest.mark.parametrize("kind", [Supervisor, DynamicSupervisor, TaskSupervisor])
 def test_a_child_that_is_no_spec_is_refused_and_the_supervisor_lives_on(tree: "Tree", kind: type[Supervisor]) -> None:
     """B 1.1 (invalid_child_spec), A.10."""
     top = tree.start(kind=kind)
     tree.ask(StartChild(ChildSpec.of(Actor, id="x")))
-    for wrong in (WRONG, None, ChildId("x")):
-        with pytest.raises(InvalidChildSpec, match="found .* expected a ChildSpec"):
+    wrongs: list[Any] = [WRONG, None, ChildId("x")]
+    for wrong in wrongs:
+        with pytest.raises(InvalidChildSpec, match=r"found .* expected a ChildSpec"):
             tree.ask(StartChild(wrong))
 
     assert (True, {"x": "running"}) == (top.is_alive(), tree.states())
@@ -87,13 +92,13 @@ def test_a_spec_with_a_field_of_the_wrong_type_is_never_made(make: Callable[[], 
         ChildSpec.of(Supervisor, children=[WRONG], id="t"),
         ChildSpec.of(PartitionSupervisor, WRONG, id="t"),
         ChildSpec.of(PartitionSupervisor, ChildSpec.of(Actor), with_arguments=5, id="t"),
-        ChildSpec.of(PartitionSupervisor, ChildSpec.of(Actor), with_arguments=lambda *_: 5, id="t"),
+        ChildSpec.of(PartitionSupervisor, ChildSpec.of(Actor), with_arguments=five, id="t"),
         WRONG,
     ],
 )
 def test_a_tree_of_the_wrong_types_is_refused_by_name(root: ChildSpec) -> None:
     """B 1.1, B 1.2."""
-    with pytest.raises((InvalidSupervisor, InvalidChildSpec), match="found .* expected "):
+    with pytest.raises((InvalidSupervisor, InvalidChildSpec), match=r"found .* expected "):
         Runtime.start(root)
 
 

@@ -194,7 +194,7 @@ class ChildSpec:
             InvalidChildSpec: naming the field, what was found and what would be right.
         """
         _check_class(actor_class)
-        if isinstance(needs, str) or not _is_a(needs, Iterable):
+        if _is_a(needs, str) or not _is_a(needs, Iterable):
             raise InvalidChildSpec("needs", needs, "a tuple of ids")
         supervises = actor_class.child_type is ChildType.SUPERVISOR
         if supervises and intensity is not None:

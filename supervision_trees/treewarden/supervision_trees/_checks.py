@@ -12,7 +12,15 @@ from treewarden.actors import ChildId, ChildSpec, Intensity, InvalidChildSpec
 from treewarden.supervision_trees._errors import InvalidSupervisor
 from treewarden.supervision_trees._strategy import AutoShutdown, Strategy, SupervisorSettings
 
-__all__ = ["check_child", "check_settings", "check_spec", "checked_children", "given_children", "is_count"]
+__all__ = [
+    "check_child",
+    "check_settings",
+    "check_spec",
+    "checked_children",
+    "given_children",
+    "is_count",
+    "is_duration",
+]
 
 
 def checked_children(children: Iterable[ChildSpec], settings: SupervisorSettings) -> tuple[ChildSpec, ...]:
@@ -75,12 +83,16 @@ def given_children(found: object) -> tuple[ChildSpec, ...]:
             would begin without children when it is started again.
         InvalidChildSpec: something in it is no spec.
     """
-    if isinstance(found, Iterator | str) or not isinstance(found, Iterable):
+    if not _can_be_read_again(found):
         raise InvalidSupervisor("children", found, "a list or tuple of ChildSpec, which can be read at each start")
     children = tuple(cast("Iterable[ChildSpec]", found))
     for place, spec in enumerate(children):
         check_spec(f"children[{place}]", spec)
     return children
+
+
+def _can_be_read_again(found: object) -> bool:
+    return isinstance(found, Iterable) and not isinstance(found, Iterator | str)
 
 
 def check_child(spec: ChildSpec, settings: SupervisorSettings) -> None:
@@ -106,3 +118,8 @@ def check_child(spec: ChildSpec, settings: SupervisorSettings) -> None:
 def is_count(value: object) -> bool:
     """Whether `value` is a whole number from 0 on; True and False are none."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def is_duration(value: object) -> bool:
+    """Whether `value` is a number of seconds above 0, or infinity; True and False are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0

@@ -60,7 +60,8 @@ class DynamicSupervisor(Supervisor):
 
     def on_receive(self, message: object) -> None:
         """Take a call; a child without an id of its own gets one first."""
-        if isinstance(message, StartChild) and isinstance(message.spec, ChildSpec):  # else it is refused, below
+        # What is no spec is refused below, as by every supervisor.
+        if isinstance(message, StartChild) and isinstance(message.spec, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance] - a caller may send anything
             message = StartChild(self._numbering.named(message.spec, self._machine.children))
         super().on_receive(message)
 

@@ -162,7 +162,7 @@ class SupervisorHandle:
         """What names `child` in a call: its id, and of a ref the generation, for the supervisor to compare."""
         if isinstance(child, str):
             return ChildId(child), None
-        if not isinstance(child, ActorRef):
+        if not isinstance(child, ActorRef):  # pyright: ignore[reportUnnecessaryIsInstance] - a caller may give anything
             raise TypeError(f"found {child!r} for a child of {self.path}, expected its id (a str) or a ref of it")
         parent, _, name = child.path.rpartition("/")
         # Generations begin anew with each incarnation of the supervisor, spawn numbers never. (One that is

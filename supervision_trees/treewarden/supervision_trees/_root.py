@@ -68,7 +68,7 @@ class Root:
         clock: Clock,
         since: float,
         events: EventSink,
-        below: Callable[[ActorPath], Iterable[ActorRef[Any]]],
+        below: Callable[[ActorPath], tuple[ActorRef[Any], ...]],
     ) -> None:
         """Take the spec of the root, and the wall time `since` which the runtime is there.
 
@@ -130,17 +130,18 @@ class Root:
     def end(self, within: float) -> RuntimeEnd:
         """Stop it, once it was started; it is killed if it runs on after `within` seconds."""
         assert self._ref is not None
+        running = self._below(self.path)
         if not self._ended.is_set():
             self.request_stop("stop")
         end = self.wait(within)
         if end is not None:
             return end
-        rest = self._below(self.path)
+        running = (*running, *self._below(self.path), self._ref)  # those that started since, too
         self._ref.kill()
         end = self.wait(CLOSING)
         if end is None:
             end = RuntimeEnd(ok=False, reason=Killed(), message=f"{self.path} did not end", report=StopReport())
-        return replace(end, report=end.report + _fates(self._ref, rest, end.report))
+        return replace(end, report=end.report + _fates(running, end.report))
 
     def row(self) -> ChildRow:
         """What a view shows of it, as its supervisor would."""
@@ -187,10 +188,10 @@ class Root:
         return RuntimeEnd(ok=ok, reason=reason, message=message, report=report)
 
 
-def _fates(root: ActorRef[Any], killed: Iterable[ActorRef[Any]], known: StopReport) -> StopReport:
-    """What became of those that were killed, one level taking the next along, so that none is told of what is below."""
+def _fates(running: Iterable[ActorRef[Any]], known: StopReport) -> StopReport:
+    """What became of the actors of a tree that was killed, beyond what its root heard of: it ended at once."""
     report, patience = StopReport(), CLOSING
-    for ref in dict.fromkeys((*killed, root)):
+    for ref in {ref.path: ref for ref in running}.values():
         try:
             ref.wait_stopped(timeout=patience)
         except pykka.Timeout:

@@ -37,6 +37,7 @@ from treewarden.actors import (
     Unresponsive,
     child_path,
 )
+from treewarden.supervision_trees._checks import is_duration
 from treewarden.supervision_trees._children import Child
 from treewarden.supervision_trees._dynamic import DynamicSupervisor
 from treewarden.supervision_trees._errors import TaskExit
@@ -214,7 +215,7 @@ def task_spec(
     Raises:
         InvalidChildSpec: a field cannot be right.
     """
-    if not isinstance(within, int | float) or not within > 0:
+    if not is_duration(within):
         raise InvalidChildSpec("within", within, "seconds above 0, or INFINITY")
     if restart is Restart.PERMANENT:
         raise InvalidChildSpec("restart", restart, "TEMPORARY or TRANSIENT; a permanent task would never be over")
