@@ -5,7 +5,6 @@ import os
 import socket
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -130,10 +129,8 @@ def test_hanging_checks_do_not_delay_others(probes: ProbeLoop, ask: Ask, serve: 
     for number in range(20):
         probes.check(HttpProbe(f"http://127.0.0.1:{port}/"), timeout=60.0, on_result=answers.of(number))
         probes.check(CommandProbe(("sleep", "1000")), timeout=60.0, on_result=answers.of(100 + number))
-    started = time.monotonic()
 
-    assert Healthy() == ask(TcpProbe("127.0.0.1", port))
-    assert time.monotonic() - started < 3.0
+    assert Healthy() == ask(TcpProbe("127.0.0.1", port))  # within `PATIENCE`, far below the minute of the others
     assert answers.given.empty()
 
 

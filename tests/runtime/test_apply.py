@@ -237,14 +237,13 @@ def test_a_child_that_was_stopped_by_hand_stays_stopped_changed_or_not(run: Any,
     assert "new" == runtime.address("/dev/a").ask("say")
 
 
-def test_a_temporary_child_that_an_apply_added_runs_once(run: Any, write: Write, events: Any) -> None:
+def test_a_temporary_child_that_an_apply_added_runs_once(run: Any, write: Write, events: Any, wait_until: Any) -> None:
     once = "{id: once, kind: process, command: ['true'], restart: temporary}"
     runtime = run(write(actor("a")))
     file = write(actor("a"), once)
     assert ["change /dev", "start /dev/once"] == said(apply_to(runtime, file).done)
     events.wait(ProcessExited)
-    while len(runtime.inspect().root.children) > 1:
-        pass
+    wait_until(lambda: len(runtime.inspect().root.children) == 1)
 
     again = apply_to(runtime, file)
 
