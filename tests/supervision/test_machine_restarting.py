@@ -207,6 +207,15 @@ def test_a_child_with_its_own_limit_is_parked_and_its_supervisor_goes_on(bench: 
     assert 0 == world.machine.window.used(world.now)
 
 
+def test_a_limit_of_a_single_restart_is_told_in_the_singular(bench: "MakeBench") -> None:
+    world = bench(a("x", intensity=Intensity(1, within=60.0))).boot_all()
+    world.crashes("x")
+    world.started("x")
+    world.crashes("x")
+
+    assert ["more than 1 restart within 60 s"] == [event.why for event in world.of(ChildFailed)]
+
+
 def test_failed_restarts_of_a_child_with_its_own_limit_charge_that(bench: "MakeBench") -> None:
     """A.5, A.3."""
     world = bench(a("x", intensity=Intensity(2, within=60.0))).boot_all()

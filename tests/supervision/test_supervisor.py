@@ -300,7 +300,7 @@ def test_calls_that_conflict_are_refused_with_their_error_and_change_nothing(tre
         with pytest.raises(AlreadyPresent):
             tree.ask(StartChild(child(name)))
     for call in (RestartChild, DeleteChild):
-        with pytest.raises(StillRunning):
+        with pytest.raises(StillRunning, match="/top/up is running, expected it to be stopped: stop it first"):
             tree.ask(call(ChildId("up")))
         with pytest.raises(StillRunning):
             tree.ask(call(ChildId("slow")))

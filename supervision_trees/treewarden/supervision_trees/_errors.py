@@ -53,7 +53,7 @@ class StillRunning(SupervisionError):
     """The call is for a child that does not run; this one does (or is stopping)."""
 
     def __init__(self, path: ActorPath, state: str) -> None:
-        super().__init__(f"{path} is {state}; stop it first")
+        super().__init__(f"{path} is {state}, expected it to be stopped: stop it first")
         self.path, self.state = path, state
 
 

@@ -223,7 +223,7 @@ class Restarts:
             limit = child.window.limit
             roster.park(child)
             self._report(child, notice, now, used=used, allowed=limit.restarts, then="it is parked as failed")
-            why = f"more than {limit.restarts} restarts within {limit.within:g} s"
+            why = f"more than {limit.restarts} restart{'' if limit.restarts == 1 else 's'} within {limit.within:g} s"
             roster.emit(ChildFailed(path, used, limit.within, why))
             return Restarted.PARKED
         limit = self._window.limit

@@ -23,7 +23,7 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", help="Run it in the background; return once it is up.")] = False,
     discard_state: Annotated[
         list[str] | None,
-        typer.Option("--discard-state", metavar="PATH", help="Forget what is stored of this actor first. Repeatable."),
+        typer.Option("--discard-state", metavar="PATH", help="Forget what is stored at this path first. Repeatable."),
     ] = None,
     within: Within = 60.0,
     state: StateDir = _STATE,
