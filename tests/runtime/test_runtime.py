@@ -396,3 +396,16 @@ def test_the_log_of_nobody_is_refused_as_nobodys(start: Any) -> None:
         runtime.execute(ReadLog("/dev/b"))
     with pytest.raises(CommandRefused, match="/dev/a has no log"):
         runtime.execute(ReadLog("/dev/a"))
+
+
+def test_a_restart_of_a_child_that_then_waits_for_a_sibling_is_answered(start: Any) -> None:
+    """A.6: it waits, visibly, and for as long as it takes; whoever restarted it does not."""
+    runtime = start(ChildSpec.of(Echo, id="need"), ChildSpec.of(Echo, id="child", needs=("need",)))
+    assert "stopped" == runtime.execute(StopActor("/dev/need")).state
+
+    for _ in range(2):
+        assert "waiting" == runtime.execute(RestartActor("/dev/child")).state
+    runtime.execute(StartActor("/dev/need"))
+
+    assert runtime.execute(StopActor("/dev/child")).state == "stopped"
+    assert runtime.execute(StartActor("/dev/child")).state == "running"

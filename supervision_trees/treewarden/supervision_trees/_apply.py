@@ -29,9 +29,8 @@ from treewarden.actors import (
     TreeApplied,
     TreewardenError,
     child_path,
-    describe_exit,
 )
-from treewarden.supervision_trees._children import Child, ChildState
+from treewarden.supervision_trees._children import ChildState
 from treewarden.supervision_trees._control import (
     ApplyReport,
     ApplyTree,
@@ -41,7 +40,7 @@ from treewarden.supervision_trees._control import (
     TreePlan,
 )
 from treewarden.supervision_trees._difference import group_of
-from treewarden.supervision_trees._errors import NotFound, StillRestarting, StillRunning, SupervisionError
+from treewarden.supervision_trees._errors import NotFound, StillRestarting, StillRunning
 from treewarden.supervision_trees._plan import (
     Change,
     Forget,
@@ -56,6 +55,7 @@ from treewarden.supervision_trees._plan import (
     live_child,
     plan_changes,
 )
+from treewarden.supervision_trees._start_watch import start_and_watch
 from treewarden.supervision_trees._strategy import AutoShutdown, Strategy
 from treewarden.supervision_trees._supervisor import ChildRow
 from treewarden.supervision_trees._views import describe_supervisor
@@ -67,7 +67,6 @@ if TYPE_CHECKING:
 __all__ = ["SupervisorCalls", "TreeApply"]
 
 ANSWER_WITHIN: Final = 5.0  # seconds for one supervisor to show its table
-LOOK_EVERY: Final = 0.1  # seconds between two looks at a child that takes its time to start
 
 
 class SupervisorCalls(Protocol):
@@ -90,10 +89,6 @@ class SupervisorCalls(Protocol):
     ) -> None: ...
 
     def rows(self) -> tuple[ChildRow, ...]: ...
-
-
-class _NotStarted(SupervisionError):
-    """A child was seen not to start, by looking: nobody was told why beyond what its row says."""
 
 
 @final
@@ -252,15 +247,15 @@ class TreeApply:
     def _start(self, path: ActorPath) -> None:
         """Start the child at `path`, and wait until it has started, or waits for a sibling, which may take for ever."""
         supervisor, child = self._calls(path)
-        before = _find(supervisor, child)
-        try:
-            supervisor.restart_child(child, timeout=LOOK_EVERY)
-        except (StillRestarting, StillRunning) as error:
-            if error.state == ChildState.STOPPING.value:
-                raise
-        except pykka.Timeout:  # the call goes on; from here on only looks tell
-            while _is_starting(path, _find(supervisor, child), before):
-                self._pause(LOOK_EVERY)
+
+        def start(timeout: float) -> None:
+            try:
+                supervisor.restart_child(child, timeout=timeout)
+            except (StillRestarting, StillRunning) as error:
+                if error.state == ChildState.STOPPING.value:
+                    raise
+
+        start_and_watch(supervisor, path, start, pause=self._pause)
 
     def _calls(self, path: ActorPath) -> tuple[SupervisorCalls, ChildId]:
         parent, _, child = path.rpartition("/")
@@ -274,25 +269,6 @@ class TreeApply:
         # The text too: two plans may read the same where values are not shown.
         spelt = json.dumps([command.text, command.source, shown])
         return TreePlan(plan.root, command.source, steps, left, hashlib.sha256(spelt.encode()).hexdigest())
-
-
-def _find(supervisor: SupervisorCalls, child: ChildId) -> Child | None:
-    return next((row.child for row in supervisor.rows() if row.child.id == child), None)
-
-
-def _is_starting(path: ActorPath, now: Child | None, before: Child | None) -> bool:
-    """Whether the start that was asked for at `before` is neither over nor held up by a sibling.
-
-    Raises:
-        _NotStarted: it is over, and has failed.
-    """
-    if now is None:
-        raise _NotStarted(f"{path} did not start and was forgotten, since it is temporary; see `treewarden events`")
-    # Each exit has a reason of its own; a child that declines to start keeps the reason of an earlier life.
-    is_new_exit = now.last_exit is not None and (before is None or now.last_exit is not before.last_exit)
-    if now.state in (ChildState.STOPPED, ChildState.FAILED) and now.last_exit is not None and is_new_exit:
-        raise _NotStarted(f"{path} did not start: {describe_exit(now.last_exit)}")
-    return now.state is ChildState.STARTING or (now.state is ChildState.RESTARTING and now.live)
 
 
 def _shown(step: Step | Left) -> PlannedStep:

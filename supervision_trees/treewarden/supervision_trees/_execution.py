@@ -1,6 +1,7 @@
 """How the commands of `control` are carried out on a running tree."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +41,7 @@ from treewarden.supervision_trees._control import (
 )
 from treewarden.supervision_trees._errors import NotFound
 from treewarden.supervision_trees._inspect import ActorView, CrashView, RecordedEvent, TreeView
+from treewarden.supervision_trees._start_watch import start_and_watch
 from treewarden.supervision_trees.telemetry import EventHub, render
 
 if TYPE_CHECKING:
@@ -77,10 +79,12 @@ class CommandExecution:
         apply: TreeApply,
         monotonic: Callable[[], float],
         snapshots: Snapshots,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._root, self._inspect, self._supervisor = root, inspect, supervisor
         self._request_stop, self._events, self._processes = request_stop, events, processes
-        self._apply, self._monotonic, self._snapshots = apply, monotonic, snapshots
+        self._apply, self._snapshots = apply, snapshots
+        self._monotonic, self._pause = monotonic, pause
         # Guards _restarts: the restarts under way. Never held while waiting.
         self._restarts_lock = threading.Lock()
         self._restarts: dict[ActorPath, Reply[ActorView]] = {}
@@ -131,7 +135,10 @@ class CommandExecution:
         return self._supervisor(parent), ChildId(child)
 
     def _start(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView:
-        supervisor.restart_child(child)
+        def start(timeout: float) -> None:
+            supervisor.restart_child(child, timeout=timeout)
+
+        start_and_watch(supervisor, child_path(supervisor.path, child), start, pause=self._pause)
         return self._show(supervisor, child)
 
     def _stop(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView:
@@ -163,10 +170,14 @@ class CommandExecution:
     def _stop_and_start(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView:
         spec = supervisor.get_child_spec(child)
         supervisor.terminate_child(child)
-        try:
-            supervisor.restart_child(child)
-        except NotFound:  # stopping it made its supervisor forget it: it is temporary, or its supervisor dynamic
-            supervisor.start_child(spec)
+
+        def start(timeout: float) -> None:
+            try:
+                supervisor.restart_child(child, timeout=timeout)
+            except NotFound:  # stopping it made its supervisor forget it: it is temporary, or its supervisor dynamic
+                supervisor.start_child(spec, timeout=timeout)
+
+        start_and_watch(supervisor, child_path(supervisor.path, child), start, pause=self._pause)
         return self._show(supervisor, child)
 
     def _discard(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView:
