@@ -9,8 +9,11 @@ import pytest
 from treewarden.actors import (
     Actor,
     ChildId,
+    ChildRestarting,
     ChildSpec,
+    Event,
     Intensity,
+    MessageFenced,
     Shutdown,
     SupervisorGaveUp,
     Unresponsive,
@@ -201,3 +204,28 @@ def test_without_records_nothing_is_held(tree: "Tree", child: Callable[..., Chil
     tree.start(child("x"))
     tree.tell("x", "crash")
     assert {"x": "running"} == tree.states()
+
+
+# Nobody writes over his successor
+
+
+def test_a_supervisor_that_was_given_up_on_puts_nothing_on_record(
+    runtimes: "Runtimes", child: Callable[..., ChildSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A.15: a zombie's store writes are refused, and counted."""
+    store = MemoryStore()
+    tree = runtimes(store)
+    top = tree.start(child("x"), intensity=Intensity(5, within=60.0))
+    told = tree.sink.emit
+
+    def give_up_on_it(event: Event) -> None:
+        told(event)
+        if isinstance(event, ChildRestarting):  # in the middle of its handler, just before it has that remembered
+            top.incarnation().abandon(Unresponsive(1.0))
+
+    monkeypatch.setattr(tree.sink, "emit", give_up_on_it)
+    tree.ref("x").tell("crash")
+    tree.settle()
+
+    assert [] == [found.path for found in store.scan()]
+    assert "/top" in [event.path for event in tree.sink.of(MessageFenced)]

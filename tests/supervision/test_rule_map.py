@@ -232,6 +232,7 @@ RULES: Final[dict[str, tuple[str, ...]]] = {
         "actors/test_fencing.py::test_each_act_of_a_zombie_is_refused_and_counted",
         "supervision/test_hard_cases.py::test_a_child_ignores_its_stop",
         "actors/test_durable.py::test_an_incarnation_that_was_given_up_on_cannot_persist_and_the_try_is_counted",
+        "supervision/test_held_restarts.py::test_a_supervisor_that_was_given_up_on_puts_nothing_on_record",
     ),
     "A.16 paths": (
         "supervision/test_supervisor.py::test_a_path_never_leads_to_a_dead_incarnation_nor_to_one_that_has_not_started",

@@ -1,7 +1,9 @@
 """What one supervisor has remembered of its restarts, and the starts that wait until it is on record (A.17).
 
 A start that follows a crash must not happen before the crash is counted on disk (docs/decisions/0015):
-it is held while a commit is on its way. A store that fails holds nothing up: it is logged.
+it is held while a commit is on its way. A store that fails holds nothing up: it is logged. A
+supervisor that was given up on writes nothing over what its successor knows: it is refused with
+`Fenced`, and counted (A.15).
 """
 
 from concurrent.futures import Future
@@ -45,6 +47,7 @@ class RestartMemory:
         known = self._machine.children.get(child)
         if self._records is None or known is None:  # forgotten since
             return
+        self._context.ensure_current()
         time = self._machine.window_time(now)
         ages = [time - at for at in self._machine.window.spent]
         own_ages = [] if known.window is None else [time - at for at in known.window.spent]
@@ -64,6 +67,7 @@ class RestartMemory:
     def forget(self, child: ChildId) -> None:
         """Drop what is on record of `child`."""
         if self._records is not None:
+            self._context.ensure_current()
             try:
                 self._records.forget(self._context.path, child)
             except StoreError as error:
@@ -75,6 +79,7 @@ class RestartMemory:
             return
         uncalm = [child for child in self._machine.children.values() if child.failures]
         if uncalm or self._machine.window.spent:
+            self._context.ensure_current()
             try:
                 self._records.calm(self._context.path, uncalm, now)
             except StoreError as error:
