@@ -179,22 +179,17 @@ class Restarts:
             self._roster.note(Remember(child.id))
 
     def _start_again(self, child: Child, delay: float, now: float) -> None:
-        group, scope = self._group, self._scope(child)
-        match self._settings.strategy:
+        strategy, order = self._settings.strategy, self._roster.table.rows
+        match strategy:
             case Strategy.ONE_FOR_ONE:
                 self._start_alone(child, delay, now)
-            case _ if len(scope) > 1:
-                self._widen(child, scope, delay, now)
-            # The last child concerns nobody else. It joins a group that waits, and others may join it while
-            # it waits itself (A.5). In a group that is being started it has its turn, or its own delay.
-            case _ if group is not None and group.phase is not _Phase.STARTING:
-                self._widen(child, scope, delay, now)
-            case _ if group is not None and delay == 0:
-                group.members[child.id] = group.to_start[child.id] = None
-            case _ if group is None and delay > 0:
-                self._widen(child, scope, delay, now)
+            case Strategy.ONE_FOR_ALL:
+                self._start_with_group(child, tuple(order), delay, now)
+            case Strategy.REST_FOR_ONE:
+                names = tuple(order)
+                self._start_with_group(child, names[names.index(child.id) :], delay, now)
             case _:
-                self._start_alone(child, delay, now)
+                assert_never(strategy)
 
     def _start_alone(self, child: Child, delay: float, now: float) -> None:
         if delay > 0:
@@ -202,19 +197,18 @@ class Restarts:
         else:
             self._roster.begin_attempt(child, now)
 
-    def _scope(self, child: Child) -> tuple[ChildId, ...]:
-        """Whom the end of `child` concerns, in start order."""
-        strategy = self._settings.strategy
-        match strategy:
-            case Strategy.ONE_FOR_ONE:
-                return (child.id,)
-            case Strategy.ONE_FOR_ALL:
-                return tuple(self._roster.table.rows)
-            case Strategy.REST_FOR_ONE:
-                order = tuple(self._roster.table.rows)
-                return order[order.index(child.id) :]
-            case _:
-                assert_never(strategy)
+    def _start_with_group(self, child: Child, scope: tuple[ChildId, ...], delay: float, now: float) -> None:
+        """Start `scope` again, which is `child` and those that its end concerns."""
+        group = self._group
+        is_starting = group is not None and group.phase is _Phase.STARTING
+        # The last child concerns nobody else. It joins a group that waits, and others may join it while
+        # it waits itself (A.5). In a group that is being started it has its turn, or its own delay.
+        if len(scope) > 1 or (not is_starting and (group is not None or delay > 0)):
+            self._widen(child, scope, delay, now)
+        elif group is not None and delay == 0:
+            group.members[child.id] = group.to_start[child.id] = None
+        else:
+            self._start_alone(child, delay, now)
 
     def _exhausted(self, child: Child, notice: Exited | None, used: int, now: float) -> Restarted:
         assert child.last_exit is not None
