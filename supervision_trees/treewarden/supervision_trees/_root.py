@@ -190,15 +190,16 @@ class Root:
 
 def _fates(running: Iterable[ActorRef[Any]], known: StopReport) -> StopReport:
     """What became of the actors of a tree that was killed, beyond what its root heard of: it ended at once."""
-    report, patience = StopReport(), CLOSING
+    stopped, abandoned, patience = list[ActorPath](), list[ActorPath](), CLOSING
     for ref in {ref.path: ref for ref in running}.values():
         try:
             ref.wait_stopped(timeout=patience)
         except pykka.Timeout:
             patience = 0.0  # they were all killed at the same time
         left_behind = ref.is_alive() or ref.incarnation().is_fenced()
-        if left_behind and ref.path not in known.abandoned:
-            report += StopReport(abandoned=(ref.path,))
-        elif not left_behind and ref.path not in known.stopped:
-            report += StopReport(stopped=(ref.path,))
-    return report
+        (abandoned if left_behind else stopped).append(ref.path)
+    heard_stopped, heard_abandoned = frozenset(known.stopped), frozenset(known.abandoned)
+    return StopReport(
+        tuple(path for path in stopped if path not in heard_stopped),
+        tuple(path for path in abandoned if path not in heard_abandoned),
+    )

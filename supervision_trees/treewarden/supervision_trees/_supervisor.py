@@ -237,15 +237,17 @@ class Supervisor(Actor):
         """A killed supervisor takes its children with it (OTP: their link carries `killed`)."""
         for timer in self._timers.values():
             timer.cancel()
+        stopped, abandoned = list[ActorPath](), list[ActorPath]()
         for ref in reversed(tuple(self._refs.values())):
             self.context.system.directory.unregister(ref.path, ref)
             ref.kill()
             # Nobody is left to take its notice. One in the middle of a handler is left behind, the others end now.
             if ref.incarnation().is_fenced():
-                self._taken_along += StopReport(abandoned=(ref.path,))
+                abandoned.append(ref.path)
                 self.context.system.events.emit(ChildAbandoned(ref.path, ref.generation, 0.0))
             else:
-                self._taken_along += StopReport(stopped=(ref.path,))
+                stopped.append(ref.path)
+        self._taken_along += StopReport(tuple(stopped), tuple(abandoned))
 
     def get_state(self) -> "Description":
         """What `ref.sys.get_state()` answers: the table of children, the window and the settings, at one moment."""
