@@ -7,7 +7,13 @@ from dataclasses import replace
 from typing import Final, assert_never, final
 
 from treewarden.actors import ChildSpec, InvalidChildSpec, Restart, Shutdown, TreewardenError, child_path
-from treewarden.supervision_trees._checks import check_child, check_settings, check_spec, checked_children
+from treewarden.supervision_trees._checks import (
+    check_child,
+    check_settings,
+    check_spec,
+    checked_children,
+    given_children,
+)
 from treewarden.supervision_trees._children import Child, ChildState
 from treewarden.supervision_trees._effects import (
     Answer,
@@ -222,12 +228,11 @@ class Calls:
                 # Not their needs, which stay as they are: one may name a sibling that was forgotten since.
                 check_child(spec, wanted)
         else:
-            for place, spec in enumerate(change.children):
-                check_spec(f"children[{place}]", spec)
-            ids = {spec.id for spec in change.children}
+            given = given_children(change.children)
+            ids = {spec.id for spec in given}
             # Those that are missing run on, so what they need must go on being there too.
-            checked_children((*change.children, *(spec for spec in kept if spec.id not in ids)), wanted)
-            self._roster.table.reorder(change.children)
+            checked_children((*given, *(spec for spec in kept if spec.id not in ids)), wanted)
+            self._roster.table.reorder(given)
             self._roster.reorder_boot()
         self._restarts.change(wanted)
 

@@ -27,13 +27,14 @@ def checked_children(children: Iterable[ChildSpec], settings: SupervisorSettings
     """The specs, if a supervisor with these settings can have them.
 
     Raises:
-        InvalidSupervisor: naming the setting, the duplicate id, the unknown need, or the cycle of needs.
-        InvalidChildSpec: naming the child's field that does not go with the settings.
+        InvalidSupervisor: as `given_children`, or naming the setting, the duplicate id, the unknown
+            need, or the cycle of needs.
+        InvalidChildSpec: as `given_children`, or naming the child's field that does not go with the settings.
     """
+    given = given_children(children)
     check_settings(settings)
     specs: dict[ChildId, ChildSpec] = {}
-    for place, spec in enumerate(children):
-        check_spec(f"children[{place}]", spec)
+    for spec in given:
         if spec.id in specs:
             raise InvalidSupervisor("children", spec.id, "an id that no sibling has")
         specs[spec.id] = spec

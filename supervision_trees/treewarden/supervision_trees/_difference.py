@@ -60,9 +60,8 @@ def group_of(spec: ChildSpec) -> Group | None:
     """The group that `spec` starts; None if it is no plain `Supervisor`, whose children cannot be known from outside."""
     if spec.actor_class is not Supervisor:
         return None
-    children = spec.kwargs.get("children", spec.args[0] if spec.args else ())
     named = {field.name: spec.kwargs[field.name] for field in fields(SupervisorSettings) if field.name in spec.kwargs}
-    return Group(SupervisorSettings(**named), tuple(children))
+    return Group(SupervisorSettings(**named), Supervisor.declared_children(spec))
 
 
 def kind_of(spec: ChildSpec) -> str:

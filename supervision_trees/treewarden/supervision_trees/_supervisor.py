@@ -170,7 +170,7 @@ class Supervisor(Actor):
         settings = SupervisorSettings(strategy, intensity, auto_shutdown)
         self._machine = SupervisorMachine(
             self.context.path,
-            checked_children(given_children(children), settings),
+            checked_children(children, settings),
             settings=settings,
             chance=self.context.system.random.random,
             consequence=_consequence(self.context.spec.restart, self.context.parent),
