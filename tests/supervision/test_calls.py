@@ -214,6 +214,7 @@ def test_the_typed_calls_do_what_the_messages_do(
     assert ["x", "y", "z", "sub"] == [row.id for row in handle.which_children()]
     assert ChildCounts(specs=4, active=3, supervisors=1, workers=3) == handle.count_children()
     assert [threads.ref("x"), y, None, threads.ref("sub")] == [row.ref for row in handle.rows()]
+    assert handle.which_children()[1] == handle.which_child(y) == handle.which_child("y")
     with pytest.raises(AlreadyStarted) as running:
         handle.start_child(child("y"))
     assert running.value.ref is y
@@ -227,7 +228,13 @@ def test_the_typed_calls_do_what_the_messages_do(
     assert SupervisorSettings() == handle.settings()
     handle.change(strategy=Strategy.REST_FOR_ONE)
     assert Strategy.REST_FOR_ONE is handle.settings().strategy
-    for refused in (handle.terminate_child, handle.restart_child, handle.delete_child, handle.get_child_spec):
+    for refused in (
+        handle.terminate_child,
+        handle.restart_child,
+        handle.delete_child,
+        handle.get_child_spec,
+        handle.which_child,
+    ):
         with pytest.raises(NotFound, match="y"):
             refused("y")
 

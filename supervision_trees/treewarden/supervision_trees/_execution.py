@@ -182,10 +182,8 @@ class CommandExecution:
 
     def _discard(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView:
         path = child_path(supervisor.path, child)
-        known = {row.child.id: row.child for row in supervisor.rows()}
-        if child not in known:
-            raise NotFound(path, tuple(known))
-        actor_class, state = known[child].spec.actor_class, known[child].state
+        known = supervisor.which_child(child)
+        actor_class, state = known.spec.actor_class, known.state
         if not actor_class.is_durable():
             process = "; a process is found by its record" if issubclass(actor_class, ManagedProcess) else ""
             raise CommandRefused(
@@ -233,9 +231,6 @@ def _path(text: str) -> ActorPath:
 
 
 def _read_crashes(supervisor: "SupervisorHandle", child: ChildId, now: float) -> CrashesRead:
-    known = {each.id: each.crashes for each in supervisor.which_children()}
-    if child not in known:
-        raise NotFound(child_path(supervisor.path, child), tuple(known))
     return CrashesRead(
         tuple(
             CrashView(
@@ -247,7 +242,7 @@ def _read_crashes(supervisor: "SupervisorHandle", child: ChildId, now: float) ->
                 crash.mailbox,
                 crash.state,
             )
-            for crash in known[child]
+            for crash in supervisor.which_child(child).crashes
         )
     )
 

@@ -143,8 +143,8 @@ class SupervisorHandle:
         active = sum(child.live and child.started for child in children)
         return ChildCounts(len(children), active, supervisors, len(children) - supervisors)
 
-    def get_child_spec(self, child: "str | ActorRef[Any]", *, timeout: float = STATE_DEADLINE) -> ChildSpec:
-        """The spec of `child`.
+    def which_child(self, child: "str | ActorRef[Any]", *, timeout: float = STATE_DEADLINE) -> Child:
+        """One child as its supervisor knows it.
 
         Raises:
             NotFound: there is no such child.
@@ -152,8 +152,16 @@ class SupervisorHandle:
         (wanted, generation), children = self._locate(child), self.which_children(timeout=timeout)
         for each in children:
             if each.id == wanted and each.is_addressed_by(generation):
-                return each.spec
+                return each
         raise NotFound(child_path(self.path, wanted), tuple(each.id for each in children), generation)
+
+    def get_child_spec(self, child: "str | ActorRef[Any]", *, timeout: float = STATE_DEADLINE) -> ChildSpec:
+        """The spec of `child`.
+
+        Raises:
+            NotFound: there is no such child.
+        """
+        return self.which_child(child, timeout=timeout).spec
 
     def _describe(self, timeout: float) -> Description:
         return describe_supervisor(self._address.require(), timeout=timeout)
