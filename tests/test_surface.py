@@ -22,12 +22,14 @@ ACTORS = frozenset(
     AlreadyRegistered ApplyFailed ApplyStep AskCycle AskInFlight Asks Backoff BRUTAL_KILL BrutalKill
     CHILD_ID_RULE child_path ChildAbandoned ChildDeclined ChildExited ChildFailed ChildId ChildNotice ChildReady
     ChildRestarting ChildSpec ChildStarted ChildStartFailed ChildStopped ChildType ChildWaiting Clock
-    CommandProbe Context Crashed CrashReport DeadLetter Declined describe_exit Directory Dispatcher Down Event
+    CommandProbe Context Crashed CrashReport DeadLetter Declined DEDICATED describe_exit Directory Dispatcher
+    DispatcherKind Down Event
     EventSink Exited ExitReason ExitSignal Fenced FromEnv Generation Gone GroupRestarting Health Healthy
     HttpProbe Ignore INFINITY Instruments Intensity InvalidChildSpec is_abnormal is_child_id Killed Liveness Log
-    LogFactory ManagedProcess Member MessageFenced Monitor Names Normal parse_path PostMortem Probe ProbeFailed
+    LogFactory MailboxBound MailboxFull ManagedProcess Member MessageFenced Monitor Names Normal Overflow OwnThread
+    parse_path PostMortem Probe ProbeFailed
     ProbeRunner ProcessAdopted ProcessExited ProcessReplaced ProcessSpawned ProcessSpec ProcessStuck Readiness
-    Ready Rejected Reply Restart RuntimeStarted RuntimeStopped RuntimeStopping ServiceMissing Shutdown
+    Ready Rejected Reply Restart RuntimeStarted RuntimeStopped RuntimeStopping ServiceMissing SHARED Shutdown
     ShutdownTime SnapshotFellBack SnapshotQuarantined Snapshots spawn Started StateCallbackFailed StateInUse
     StateNotReplaceable StateRequest StateUnusable StopReport StrayEnded SupervisorGaveUp SystemCalls
     SystemClock TcpProbe ThreadDispatcher Timer Timers TimerThread TraceOptions TreeApplied TreewardenError

@@ -10,7 +10,7 @@ import pykka
 import pytest
 
 from treewarden.actors import Dispatcher, Reply, ThreadDispatcher
-from treewarden.actors import _dispatcher as module
+from treewarden.actors import _workers as module
 from treewarden.actors.testing import EndlessLoop, NotAnswered, SeededDispatcher, StepDispatcher
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def test_work_queued_just_when_the_watcher_goes_to_sleep_is_seen(gate: threading
     def last_look() -> None:
         looks.append(1)
         if len(looks) == 1:
-            dispatcher._queue.put(Job(ran.set))
+            dispatcher.queue.append(Job(ran.set))
         else:
             watch()
 

@@ -414,7 +414,7 @@ def test_a_kill_ordered_between_a_crash_and_its_on_stop_skips_on_stop(steps: "St
     def crash(actor: "Scripted") -> None:
         inner = actor.context.incarnation()
         # As from another thread that looks just when the handler has ended.
-        inner._system_lane.appendleft(Kill())
+        inner._open_system_lane().appendleft(Kill())
         inner._kill_ordered = True
         raise ValueError("lost in the race")
 

@@ -114,7 +114,7 @@ def test_a_waiter_that_gives_up_leaves_nothing_behind(timeout: float) -> None:
         with pytest.raises(pykka.Timeout):
             reply.get(timeout=timeout)
 
-    assert not reply._waiters
+    assert not reply._listeners
     reply.set("after all")
     assert "after all" == reply.get(timeout=timeout)
 
@@ -123,7 +123,7 @@ def test_an_endless_timeout_is_a_timeout_like_any_other(wait_for: Wait) -> None:
     reply: Reply[str] = Reply()
 
     def set_late() -> None:
-        wait_for(lambda: bool(reply._waiters), "somebody waits")
+        wait_for(lambda: bool(reply._listeners), "somebody waits")
         reply.set("in the end")
 
     setter = threading.Thread(target=set_late)
@@ -223,13 +223,13 @@ def test_a_result_that_comes_when_the_loop_is_closed_is_dropped() -> None:
     task = loop.create_task(_awaited(reply))
     loop.call_soon(loop.stop)
     loop.run_forever()
-    assert 1 == len(reply._callbacks)
-    callbacks = reply._callbacks.copy()
+    assert 1 == len(reply._listeners)
+    callbacks = reply._listeners.copy()
     task.cancel()
     loop.call_soon(loop.stop)
     loop.run_forever()
     loop.close()
-    reply._callbacks.extend(callbacks)
+    reply._listeners.extend(callbacks)
 
     assert reply.try_set("too late")
 
@@ -244,7 +244,7 @@ def test_a_cancelled_coroutine_leaves_no_callback_behind() -> None:
 
     asyncio.run(poll())
 
-    assert not reply._callbacks
+    assert not reply._listeners
 
 
 async def _awaited(future: "pykka.Future[Any]") -> Any:

@@ -347,6 +347,7 @@ def test_a_timer_that_runs_just_when_its_actor_cancels_it_does_not_spoil_the_end
     ref, journal = steps.script(start=lambda actor: actor.context.send_after(1.0, "x"))
     steps.settle()
     inner = ref.incarnation()
+    assert inner._timers
     inner._timers = Vanishing(inner._timers)
     ref.request_stop()
     steps.settle()

@@ -16,8 +16,11 @@ from treewarden.actors._child_spec import ShutdownTime as ShutdownTime
 from treewarden.actors._clock import Clock as Clock
 from treewarden.actors._clock import SystemClock as SystemClock
 from treewarden.actors._context import Context as Context
+from treewarden.actors._dispatcher import DEDICATED as DEDICATED
+from treewarden.actors._dispatcher import SHARED as SHARED
 from treewarden.actors._dispatcher import Dispatcher as Dispatcher
-from treewarden.actors._dispatcher import ThreadDispatcher as ThreadDispatcher
+from treewarden.actors._dispatcher import DispatcherKind as DispatcherKind
+from treewarden.actors._dispatcher import OwnThread as OwnThread
 from treewarden.actors._errors import ActorCrashed as ActorCrashed
 from treewarden.actors._errors import ActorDead as ActorDead
 from treewarden.actors._errors import AlreadyRegistered as AlreadyRegistered
@@ -25,6 +28,7 @@ from treewarden.actors._errors import AskCycle as AskCycle
 from treewarden.actors._errors import Fenced as Fenced
 from treewarden.actors._errors import Ignore as Ignore
 from treewarden.actors._errors import InvalidChildSpec as InvalidChildSpec
+from treewarden.actors._errors import MailboxFull as MailboxFull
 from treewarden.actors._errors import Rejected as Rejected
 from treewarden.actors._errors import ServiceMissing as ServiceMissing
 from treewarden.actors._errors import StateCallbackFailed as StateCallbackFailed
@@ -86,6 +90,8 @@ from treewarden.actors._instruments import Instruments as Instruments
 from treewarden.actors._links import Down as Down
 from treewarden.actors._links import ExitSignal as ExitSignal
 from treewarden.actors._links import Monitor as Monitor
+from treewarden.actors._mailbox import MailboxBound as MailboxBound
+from treewarden.actors._mailbox import Overflow as Overflow
 from treewarden.actors._messages import ChildNotice as ChildNotice
 from treewarden.actors._messages import Declined as Declined
 from treewarden.actors._messages import Exited as Exited
@@ -120,6 +126,7 @@ from treewarden.actors._timers import Timer as Timer
 from treewarden.actors._timers import Timers as Timers
 from treewarden.actors._timers import TimerThread as TimerThread
 from treewarden.actors._tracing import TraceOptions as TraceOptions
+from treewarden.actors._workers import ThreadDispatcher as ThreadDispatcher
 from treewarden.actors.processes import FromEnv as FromEnv
 from treewarden.actors.processes import ManagedProcess as ManagedProcess
 from treewarden.actors.processes import ProcessSpec as ProcessSpec
@@ -127,7 +134,9 @@ from treewarden.actors.processes import ProcessSpec as ProcessSpec
 __all__ = [
     "BRUTAL_KILL",
     "CHILD_ID_RULE",
+    "DEDICATED",
     "INFINITY",
+    "SHARED",
     "Actor",
     "ActorCrashed",
     "ActorDead",
@@ -169,6 +178,7 @@ __all__ = [
     "Declined",
     "Directory",
     "Dispatcher",
+    "DispatcherKind",
     "Down",
     "Event",
     "EventSink",
@@ -191,12 +201,16 @@ __all__ = [
     "Liveness",
     "Log",
     "LogFactory",
+    "MailboxBound",
+    "MailboxFull",
     "ManagedProcess",
     "Member",
     "MessageFenced",
     "Monitor",
     "Names",
     "Normal",
+    "Overflow",
+    "OwnThread",
     "PostMortem",
     "Probe",
     "ProbeFailed",

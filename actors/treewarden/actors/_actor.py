@@ -8,7 +8,6 @@ the mailbox, and every end is declared exactly once, after `on_stop` (supervisio
 
 import contextlib
 import itertools
-import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MemberDescriptorType
@@ -19,11 +18,13 @@ from pykka import messages as pykka_messages
 
 from treewarden.actors._child_spec import ChildSpec, ChildType
 from treewarden.actors._context import Context
+from treewarden.actors._dispatcher import SHARED, DispatcherKind
 from treewarden.actors._durable import Durable
 from treewarden.actors._exits import ExitReason, Normal
 from treewarden.actors._ids import ActorPath, Generation
 from treewarden.actors._incarnation import Incarnation
 from treewarden.actors._life import running_incarnation
+from treewarden.actors._mailbox import MailboxBound
 from treewarden.actors._messages import ChildNotice, StopReport
 from treewarden.actors._outline import outline, put_attributes
 from treewarden.actors._ref import ActorRef
@@ -34,10 +35,10 @@ __all__ = ["Actor", "spawn"]
 
 A = TypeVar("A", bound="Actor")
 
-_urns: Final = itertools.count(1)
+_numbers: Final = itertools.count(1)
 
 # What `spawn` puts on the object: the machinery, not its state.
-_MACHINERY: Final = frozenset({"_actor_ref", "actor_inbox", "actor_stopped", "actor_urn", "context"})
+_MACHINERY: Final = frozenset({"_actor_ref", "context"})
 
 
 class Actor(Durable, pykka.Actor):
@@ -66,7 +67,28 @@ class Actor(Durable, pykka.Actor):
     stop_allowance: ClassVar[float] = 0.0
     """Seconds a supervisor waits beyond `shutdown`, for actors that use `shutdown` as a grace themselves."""
 
+    dispatcher: ClassVar[DispatcherKind] = SHARED
+    """Which threads run it: `DEDICATED` for one whose handlers block for long, or must always be on the same thread."""
+
+    mailbox: ClassVar[MailboxBound | None] = None
+    """How many messages may wait, and what becomes of one more; no bound by default."""
+
+    inline_asks: ClassVar[bool] = False
+    """Whether an ask may be answered on the asker's thread when this actor is at rest. For quick handlers only.
+
+    It saves the asker two thread switches, and everything else is as ever: one thread at a time, order, crashes.
+    But the asker cannot give up before the handler returns. So an ask with a deadline under 0.1 s goes the
+    other way, one from the main thread too, and so does every ask of an incarnation that once took longer than that.
+    """
+
+    receives_plainly: ClassVar[bool] = True
+    """Whether `on_receive` takes every ordinary message; False where `handle` is overridden. Found out by itself."""
+
     context: Context
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.receives_plainly = cls.handle is Actor.handle and cls._handle_receive is Actor._handle_receive
 
     @classmethod
     def start(cls, *_args: Any, **_kwargs: Any) -> Any:
@@ -164,9 +186,14 @@ class Actor(Durable, pykka.Actor):
         """This incarnation's ref."""
         return cast("ActorRef[Self]", self._actor_ref)
 
+    @property
+    def actor_urn(self) -> str:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride] - read-only here
+        """What tells this incarnation from every other of this process."""
+        return self.actor_ref.actor_urn
+
     @staticmethod
     def _create_actor_inbox() -> Any:
-        return _NoInbox()
+        raise AssertionError("messages go into the incarnation's lanes")
 
     @staticmethod
     def _create_future() -> pykka.Future[Any]:
@@ -174,19 +201,6 @@ class Actor(Durable, pykka.Actor):
 
     def _start_actor_loop(self) -> None:
         raise AssertionError("actors are started by spawn()")
-
-
-class _NoInbox:
-    """Stands where pykka wants an inbox; our refs put messages into the incarnation's lanes."""
-
-    def put(self, envelope: object, /) -> None:
-        raise AssertionError(f"nothing sends through pykka's inbox, found {envelope!r}")
-
-    def get(self) -> Any:
-        raise AssertionError("nothing reads pykka's inbox")
-
-    def empty(self) -> bool:
-        return True
 
 
 def spawn(
@@ -210,14 +224,13 @@ def spawn(
     spawner = running_incarnation()
     if spawner is not None and spawner.is_fenced():
         spawner.refuse(spec)
-    incarnation = Incarnation(system, spec, path=path, parent=parent, generation=generation, notify=notify)
+    incarnation = Incarnation(
+        system, spec, next(_numbers), path=path, parent=parent, generation=generation, notify=notify
+    )
     actor, make = _allocate(spec)
     actor.context = Context(incarnation)
-    actor.actor_urn = f"{path}#{generation}.{next(_urns)}"
-    actor.actor_inbox = _NoInbox()
-    actor.actor_stopped = _stopped_flag
     incarnation.actor = actor
-    ref = ActorRef[Any](actor, incarnation)
+    ref: ActorRef[Any] = ActorRef(incarnation)
     actor._actor_ref = ref  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - pykka's slot for it
     incarnation.start(make)
     return ref
@@ -261,6 +274,3 @@ def _empty_slots(actor: Actor) -> None:
 
 def _raise(error: Exception) -> None:
     raise error
-
-
-_stopped_flag: Final = threading.Event()  # pykka wants one; our refs ask the incarnation

@@ -10,12 +10,15 @@ a wait, and not past an answer that is there already, an actor that has ended, o
 taken to be answered later (`context.take_reply`): that one may be set by anybody, so whoever waits
 for it is not held up for sure.
 
+An actor whose ask is being answered inline (on its own thread) waits as well, once the one that answers
+does: it is entered together with that one.
+
 Not seen: waits that are not on a reply (locks, events, queues), those of threads that an actor
 started itself, an `await` in an event loop of its own, and cycles through another runtime.
 """
 
-import contextlib
 import threading
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -25,12 +28,10 @@ from treewarden.actors._errors import AskCycle
 from treewarden.actors._ids import ActorPath
 
 if TYPE_CHECKING:
-    from treewarden.actors._life import Life
+    from treewarden.actors._life import InlineAsk, Life
     from treewarden.actors._reply import Reply
 
 __all__ = ["AskInFlight", "Asks"]
-
-_NOBODY: Final = contextlib.nullcontext()
 
 
 @final
@@ -50,14 +51,17 @@ class Asks:
         # Held over the look along the chain and the entry that follows it: of two waits that close a
         # cycle at the same moment the second sees the first. Never held while calling out.
         self._entering = threading.Lock()
-        self._waits: dict[Life, _Wait] = {}  # by asker
+        self._waits: dict[Life, _Link] = {}  # by asker
 
-    def waiting(self, asker: "Life | None", asked: "Life", reply: "Reply[Any]") -> AbstractContextManager[None]:
-        """While it is entered, `asker` waits on `asked` for `reply`; nobody's wait (None) is not noted.
+    def waiting(
+        self, asker: "Life", asked: "Life", reply: "Reply[Any]", below: "Sequence[InlineAsk]" = ()
+    ) -> AbstractContextManager[None]:
+        """While it is entered, `asker` waits on `asked` for `reply`, and so do those `below` on the same thread.
 
+        They are the askers whose asks are being answered inline there: none of them can go on before `asker` does.
         Entering raises `AskCycle` if that would close a cycle.
         """
-        return _NOBODY if asker is None else _Wait(self, asker, asked, reply)
+        return _Wait(self, asker, asked, reply, below)
 
     def in_flight(self) -> tuple[AskInFlight, ...]:
         """Who waits on whom now."""
@@ -66,27 +70,35 @@ class Asks:
         return tuple(AskInFlight(wait.asker.path, wait.asked.path) for wait in waits)
 
     def enter(self, wait: "_Wait") -> None:
-        """Note `wait`, or refuse it."""
+        """Note `wait` and those below it, or refuse it."""
         with self._entering:
-            cycle = self._cycle(wait)
+            # First, for `wait` itself may lead to one of them.
+            for inline in wait.below:
+                if inline.asker is not None:
+                    self._waits[inline.asker] = _Link(inline.asker, inline.asked, inline.reply)
+            cycle = self._cycle(wait.link)
             if cycle is None:
-                self._waits[wait.asker] = wait
+                self._waits[wait.link.asker] = wait.link
         if cycle is not None:
+            self.leave(wait)
             raise AskCycle(cycle)
 
     def leave(self, wait: "_Wait") -> None:
-        """Forget `wait`."""
+        """Forget `wait` and those below it."""
         # Without the lock: a look that meets it a last time sees that the answer is there, or a wait
         # that has just come to its deadline and was a part of the cycle until now.
-        self._waits.pop(wait.asker, None)
+        self._waits.pop(wait.link.asker, None)
+        for inline in wait.below:
+            if inline.asker is not None:
+                self._waits.pop(inline.asker, None)
 
-    def _cycle(self, wait: "_Wait") -> tuple[ActorPath, ...] | None:
-        paths, link = [wait.asker.path], wait
+    def _cycle(self, link: "_Link") -> tuple[ActorPath, ...] | None:
+        asker, paths = link.asker, [link.asker.path]
         for _ in range(len(self._waits) + 1):  # no way through the waits is longer, whatever they look like
             if not link.is_certain():
                 return None
             paths.append(link.asked.path)
-            if link.asked is wait.asker:
+            if link.asked is asker:
                 return tuple(paths)
             following = self._waits.get(link.asked)
             if following is None:
@@ -96,13 +108,30 @@ class Asks:
 
 
 @final
+class _Link:
+    """One actor waits on another."""
+
+    __slots__ = ("asked", "asker", "reply")
+
+    def __init__(self, asker: "Life", asked: "Life", reply: "Reply[Any]") -> None:
+        self.asker, self.asked, self.reply = asker, asked, reply
+
+    def is_certain(self) -> bool:
+        """Whether only a later turn of the one who was asked can end this wait (but for its deadline)."""
+        return not (self.reply.is_set() or self.asked.has_ended() or self.asked.has_taken(self.reply))
+
+
+@final
 class _Wait:
-    """One actor's wait on another, while it lasts."""
+    """One actor's wait on another, while it lasts, with those that it holds up."""
 
-    __slots__ = ("_asks", "asked", "asker", "reply")
+    __slots__ = ("_asks", "below", "link")
 
-    def __init__(self, asks: Asks, asker: "Life", asked: "Life", reply: "Reply[Any]") -> None:
-        self._asks, self.asker, self.asked, self.reply = asks, asker, asked, reply
+    def __init__(
+        self, asks: Asks, asker: "Life", asked: "Life", reply: "Reply[Any]", below: "Sequence[InlineAsk]" = ()
+    ) -> None:
+        self._asks, self.below = asks, tuple(below)
+        self.link: Final = _Link(asker, asked, reply)
 
     def __enter__(self) -> None:
         self._asks.enter(self)
@@ -111,7 +140,3 @@ class _Wait:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._asks.leave(self)
-
-    def is_certain(self) -> bool:
-        """Whether only a later turn of the one who was asked can end this wait (but for its deadline)."""
-        return not (self.reply.is_set() or self.asked.has_ended() or self.asked.has_taken(self.reply))

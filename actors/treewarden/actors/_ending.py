@@ -13,11 +13,14 @@ up on) becomes exactly one `Exited` (supervision.md A.2, A.7). The mechanism:
 Not promised: fencing of threads that the actor itself started.
 """
 
+import contextlib
+
 from treewarden.actors._dispatcher import report_unhandled
 from treewarden.actors._durable import let_go, save_at_end
 from treewarden.actors._errors import ActorCrashed, ActorDead
 from treewarden.actors._exits import Crashed, ExitReason, Killed, is_abnormal
 from treewarden.actors._lanes import Lanes
+from treewarden.actors._life import watched
 from treewarden.actors._links import cut_ties
 from treewarden.actors._messages import Exited, Kill, PostMortem, StopReport
 from treewarden.actors._post_mortem import compose_post_mortem, take_last_words
@@ -34,8 +37,9 @@ class Ending(Lanes):
     def kill(self) -> None:
         """End without `on_stop`: at once when idle, declared dead and fenced when in a handler."""
         # In this order; `_may_enter` has the counterpart. The lane first: who sees the flag finds the order.
-        self._system_lane.appendleft(Kill())
+        self._open_system_lane().appendleft(Kill())
         self._kill_ordered = True
+        self._attention = True
         if self._busy:
             self._declare_end(Killed(), abandoned=True)
         self._wake()
@@ -121,6 +125,9 @@ class Ending(Lanes):
         # The fence stands before the notice goes out: the next incarnation starts on that notice.
         self._fenced = abandoned
         self._exit_reason = reason
+        self._attention = True
+        if abandoned:
+            self._watch_the_thread_inside()
         self.system.names.release(self)  # first of all: whoever hears of the end may want the names
         let_go(self)
         self.stopped.try_set(reason)
@@ -135,6 +142,14 @@ class Ending(Lanes):
         if abandoned:
             self._turn_away()
         return True
+
+    def _watch_the_thread_inside(self) -> None:
+        # Whoever takes the actor up says so first and looks at the fence then: one side sees the other.
+        if self.inside() is not None:
+            watched.append(self)
+            if self.inside() is None:  # it left between the two lines, and found nothing to take out
+                with contextlib.suppress(ValueError):
+                    watched.remove(self)
 
     def _claim_end(self) -> bool:
         try:

@@ -17,6 +17,7 @@ __all__ = [
     "Fenced",
     "Ignore",
     "InvalidChildSpec",
+    "MailboxFull",
     "NotAnswered",
     "Rejected",
     "ServiceMissing",
@@ -46,6 +47,14 @@ class Ignore(TreewardenError):
 
 class ActorDead(TreewardenError, pykka.ActorDeadError):
     """The message could not be handled: its actor has ended. `ActorCrashed`: it ended *on* your message."""
+
+
+class MailboxFull(TreewardenError):
+    """The message was not put in: as many wait at `path` as its bound allows. `ActorDead`: nobody will ever take it."""
+
+    def __init__(self, path: "ActorPath", limit: int) -> None:
+        super().__init__(f"{limit} messages wait at {path} already, which is the bound of its mailbox")
+        self.path, self.limit = path, limit
 
 
 class NotAnswered(TreewardenError, pykka.Timeout):

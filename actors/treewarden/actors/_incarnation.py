@@ -1,19 +1,26 @@
-"""The machinery around one actor object: its turns, on whichever worker takes it up.
+"""The machinery around one actor object: its turns, on whichever thread takes it up.
 
-A turn does one thing: begin, obey a system message, handle a message, end, or clean up. The layers
-below have the rest: `_starting` the start, `_ending` the end and its notice, `_lanes` how messages
-get in and who may run the actor, `_life` its state.
+A turn does one thing: begin, obey a system message, handle a message, end, or clean up. Nearly all
+turns handle a message of an actor that runs and has nothing else to look at; those are done in
+`_handle_batch` itself, all others in `_turn`. The layers below have the rest: `_starting` the start,
+`_ending` the end and its notice, `_lanes` how messages get in and who may run the actor, `_life` its state.
+
+An ask may be answered on the asker's own thread (`answer_inline`) if the actor allows it and is at rest:
+the asker takes the token as a worker would, so still at most one thread is inside, and neither thread
+wakes the other, which is what an ask costs. The asker cannot give up meanwhile; so an actor that takes
+long for such an answer is asked the other way from then on.
 """
 
-import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, final
 
+from pykka import messages as pykka_messages
+
 from treewarden.actors._errors import ActorCrashed, ActorDead, Rejected
 from treewarden.actors._events import MessageFenced
 from treewarden.actors._exits import ExitReason
-from treewarden.actors._life import Ask, running_incarnation, thread
+from treewarden.actors._life import Ask, InlineAsk, thread, watched
 from treewarden.actors._links import Signal
 from treewarden.actors._messages import Kill, Stop
 from treewarden.actors._post_mortem import NOTHING
@@ -22,9 +29,23 @@ from treewarden.actors._requests import StateRequest, attend, turn_away_requests
 from treewarden.actors._starting import Starting
 from treewarden.actors._status import Status
 
-__all__ = ["Incarnation"]
+__all__ = ["INLINE_WITHIN", "Incarnation"]
 
 BATCH: Final = 64  # messages one turn on a worker may handle
+INLINE_WITHIN: Final = 0.1  # seconds; who takes longer for an inline answer is not asked inline again
+INLINE_DEPTH: Final = 16  # inline answers within each other: each takes a few frames of one stack
+
+# What is not simply given to `on_receive`.
+_NOT_PLAIN: Final[frozenset[type]] = frozenset(
+    {
+        Ask,
+        Signal,
+        pykka_messages.ProxyCall,
+        pykka_messages.ProxyGetAttr,
+        pykka_messages.ProxySetAttr,
+        pykka_messages._ActorStop,  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - what pykka's ref.stop() sends
+    }
+)
 
 
 @final
@@ -35,24 +56,126 @@ class Incarnation(Starting):
 
     def run(self) -> None:
         """Handle up to a batch of messages on the calling worker, which holds the token."""
-        outer = running_incarnation()
-        thread.incarnation = self
-        self._inside = (threading.get_ident(), self.system.clock.monotonic())
+        here = thread.here
+        outer = here.incarnation
+        here.incarnation = self
+        self._inside = (here.ident, self.system.clock.monotonic())
+        if self._fenced or self.instrument is not None:
+            watched.append(self)
         try:
-            turns = 0
-            while turns < BATCH and self._turn():
-                turns += 1
+            self._handle_batch()
         except BaseException as error:  # noqa: BLE001 - worker boundary: without it the token would be lost
             self._collapse(error)
         finally:
-            thread.incarnation = outer
-            self._inside = None
-            self._token.append(True)
-            if self._has_work():
-                self._wake()
+            here.incarnation = outer
+            self._leave()
+
+    def answer_inline(self, ask: Ask) -> float | None:
+        """Answer `ask` now, on the calling thread; how many seconds that took, None if it cannot be done.
+
+        It can be if the actor allows it and is at rest with an empty mailbox. Not on the main thread, which
+        signals interrupt: what they raise would be the actor's crash.
+        """
+        here = thread.here
+        if watched or here.is_main or len(here.inline) >= INLINE_DEPTH:
+            return None
+        try:
+            self._token.pop()
+        except IndexError:
+            return None
+        clock, asker = self.system.clock, here.incarnation
+        began = clock.monotonic()
+        self._inside = (here.ident, began)
+        answered = False
+        try:
+            self._busy = True  # before the look, as in `_handle_batch`
+            if not (self._attention or self._user_lane):
+                here.incarnation = self
+                here.inline.append(InlineAsk(asker, self, ask.reply))
+                answered = True
+                self._handle_item(ask)
+        except BaseException as error:  # noqa: BLE001 - worker boundary: without it the token would be lost
+            self._collapse(error)
+        finally:
+            if answered:
+                here.inline.pop()
+                here.incarnation = asker
+            self._leave()
+        if not answered:
+            return None
+        took = clock.monotonic() - began
+        if took > INLINE_WITHIN:
+            self.inline = False
+            self.system.log(self.path).warning(
+                "slow inline answer; a worker answers from now on", seconds=took, message=type(ask.message).__name__
+            )
+        return took
+
+    def _leave(self) -> None:
+        """Be run by nobody, and by somebody soon if there is work."""
+        self._busy = False
+        self._inside = None
+        if watched:
+            while self in watched:  # twice if the fence came when it had begun to run
+                watched.remove(self)
+        if self.own_thread is not None and self.status is Status.STOPPED:
+            self.own_thread.end()
+        self._token.append(True)
+        if self._has_work():
+            self._wake()
+
+    def _handle_batch(self) -> None:
+        lane, room, actor = self._user_lane, self.room, self.actor
+        assert actor is not None
+        plainly = actor.receives_plainly
+        for _ in range(BATCH):
+            if not (lane or self._attention):
+                return
+            # In this order: `kill` leaves its order, raises the attention and then looks at `_busy`. One
+            # side sees the other, and no kill waits for code that began after it.
+            self._busy = True
+            if self._attention:
+                self._busy = False
+                if not self._turn():
+                    return
+                continue
+            try:
+                item = lane.popleft()
+            except IndexError:  # turned away a moment ago by whoever declared the end
+                continue
+            if room is not None:
+                room.made()
+            if type(item) in _NOT_PLAIN:
+                self._handle_item(item)
+                continue
+            self._message = item
+            try:
+                if plainly:
+                    actor.on_receive(item)
+                else:
+                    actor.handle(item)
+            except BaseException as error:  # noqa: BLE001 - actor boundary: the supervisor decides, not us
+                self._failed(item, error, None)
+            self._message = NOTHING
 
     def _turn(self) -> bool:
-        """Do one thing; False when there is nothing to do."""
+        """Do one thing, whatever it is; False when there is nothing to do."""
+        # Lowered first: what is put in while the turn goes on raises it again.
+        self._attention = False
+        try:
+            return self._do_one_thing()
+        finally:
+            if (
+                self._system_lane
+                or self.status is not Status.RUNNING
+                or self.instrument is not None
+                or self._suspended is not None
+                or self._kill_ordered
+                or (self._exit_request or self._exit_reason) is not None
+            ):
+                self._attention = True
+
+    def _do_one_thing(self) -> bool:
         if self.status is Status.STOPPED:
             while self._system_lane:
                 turn_away_requests((self._system_lane.popleft(),), self.path)
@@ -73,7 +196,8 @@ class Incarnation(Starting):
         return True
 
     def _is_end_ordered(self) -> bool:
-        return bool(self._system_lane) and isinstance(self._system_lane[0], Stop | Kill)
+        lane = self._system_lane
+        return lane is not None and len(lane) > 0 and isinstance(lane[0], Stop | Kill)
 
     # The system lane
 
@@ -110,7 +234,6 @@ class Incarnation(Starting):
     # The mailbox
 
     def _handle_user(self) -> None:
-        assert self.actor is not None
         if not self._may_enter():
             return
         try:
@@ -118,6 +241,13 @@ class Incarnation(Starting):
         except IndexError:  # turned away a moment ago by whoever declared the end
             self._busy = False
             return
+        if self.room is not None:
+            self.room.made()
+        self._handle_item(item)
+
+    def _handle_item(self, item: object) -> None:
+        """Handle what was in the mailbox, or would have been; `_busy` says so already."""
+        assert self.actor is not None
         if isinstance(item, Signal):
             if item.is_void():
                 self._busy = False
@@ -131,39 +261,42 @@ class Incarnation(Starting):
             self._guarded(item, handle, None)
 
     def _guarded(self, message: object, handle: Callable[[Any], object], reply: Reply[Any] | None) -> None:
-        """Run `handle(message)`, which `_may_enter` has allowed, and answer."""
+        """Run `handle(message)`, which `_may_enter` or its like has allowed, and answer."""
         self._message = message
         try:
             answer = handle(message)
-        except Rejected as rejection:
-            self._busy = False
-            if reply is None:
-                self.system.log(self.path).warning(
-                    "message rejected", message=type(message).__name__, why=str(rejection)
-                )
-            else:
-                reply.try_fail(rejection)
         except BaseException as error:  # noqa: BLE001 - actor boundary: the supervisor decides, not us
-            self._busy = False
-            crash = self._crashed(error)
-            if self._exit_reason is not None:  # fenced meanwhile, perhaps it was `Fenced`; the next turn cleans up
-                self._report_late(crash)
-            else:
-                if reply is not None:
-                    # Taken for later or not, the exception is its answer now.
-                    self._deferred.discard(reply)
-                    self._in_hand = Ask(message, reply)
-                self._end(crash)
-            # The asker hears of it after the exit was declared, as OTP's caller does: whoever acts on
-            # the error finds the actor gone.
-            if reply is not None:
-                reply.try_fail(error if isinstance(error, Exception) else ActorCrashed(crash))
+            self._failed(message, error, reply)
         else:
             self._busy = False
             if reply is not None and self._in_hand is not None:  # otherwise it was taken for later
                 self._answer(reply, answer)
         finally:
             self._in_hand, self._message = None, NOTHING
+
+    def _failed(self, message: object, error: BaseException, reply: Reply[Any] | None) -> None:
+        """`error` came out of the handler of `message`: a refusal, or a crash."""
+        self._busy = False
+        if isinstance(error, Rejected):
+            if reply is None:
+                self.system.log(self.path).warning("message rejected", message=type(message).__name__, why=str(error))
+            else:
+                reply.try_fail(error)
+            return
+        crash = self._crashed(error)
+        if self._exit_reason is not None:  # fenced meanwhile, perhaps it was `Fenced`; the next turn cleans up
+            self._report_late(crash)
+        else:
+            if reply is not None:
+                # Taken for later or not, the exception is its answer now.
+                if self._deferred is not None:
+                    self._deferred.discard(reply)
+                self._in_hand = Ask(message, reply)
+            self._end(crash)
+        # The asker hears of it after the exit was declared, as OTP's caller does: whoever acts on
+        # the error finds the actor gone.
+        if reply is not None:
+            reply.try_fail(error if isinstance(error, Exception) else ActorCrashed(crash))
 
     def _answer(self, reply: Reply[Any], answer: object) -> None:
         if self._fenced:

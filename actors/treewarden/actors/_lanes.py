@@ -2,25 +2,31 @@
 
 - *Lanes.* Stop, kill, state requests and children's notices go by the system lane, which overtakes
   the mailbox. Messages from one sender arrive in order.
-- *Token.* `_token` holds one item while nobody runs this actor. Whoever pops it may schedule it;
-  the worker puts it back when it leaves. `list.pop` is atomic under the GIL, so `tell` takes no
-  lock and at most one thread is ever inside an actor. After giving the token back the worker
-  looks at the lanes once more: a message put in between is seen by one side or the other.
+- *Token.* `_token` holds one item while nobody runs this actor. Whoever pops it may run or schedule
+  it; whoever ran it puts it back. `list.pop` is atomic under the GIL, so `tell` takes no lock and at
+  most one thread is ever inside an actor. A message is in the mailbox before its sender looks for the
+  token, and the token is back before a worker looks at the lanes for the last time: one side sees the other.
+- *Attention.* A worker looks at one flag before each message. Whatever else than a message an actor is
+  to look at is put where it belongs first, and the flag is raised then.
+- *Bound.* A mailbox with a bound asks its `Room` for a place; one without pays nothing for it.
 - *Turning away.* A message that meets a dead actor is answered `ActorDead` if somebody asked, and
   becomes a `DeadLetter` event otherwise; none vanishes.
 
 Not promised: anything without a GIL.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections import deque
 from typing import Any
 
-from treewarden.actors._errors import ActorDead
+from treewarden.actors._dispatcher import run_steppers
+from treewarden.actors._errors import ActorDead, MailboxFull, NotAnswered
 from treewarden.actors._events import DeadLetter
 from treewarden.actors._exits import ExitReason, describe_exit
-from treewarden.actors._life import Ask, Life, running_incarnation
+from treewarden.actors._life import Ask, Life, running_incarnation, watched
 from treewarden.actors._links import Signal
+from treewarden.actors._mailbox import Overflow, Room
 from treewarden.actors._reply import Reply
 from treewarden.actors._requests import turn_away_requests
 from treewarden.actors._status import Status
@@ -37,32 +43,99 @@ class Lanes(Life, ABC):
     def run(self) -> None:
         """Take the actor up, on the calling worker."""
 
-    def tell(self, message: object) -> None:
-        """Put `message` (or an `Ask`) in the mailbox; `ActorDead` if the actor has ended."""
-        sender = running_incarnation()
-        if sender is not None and sender.is_fenced():
-            sender.refuse(message)
+    def tell(self, message: object, *, patience: float = math.inf) -> None:
+        """Put `message` (or an `Ask`) in the mailbox; wait for a place, if it is one that has one wait, `patience` at most.
+
+        Raises:
+            ActorDead: if the actor has ended.
+            MailboxFull: if the mailbox has a bound, and no place for it.
+        """
+        if watched:
+            self._look_at_sender(message)
         if self._exit_reason is not None:
-            raise ActorDead(f"{self.path} (generation {self.generation}) has ended: {describe_exit(self._exit_reason)}")
-        if sender is not None and sender.instrument is not None:
-            sender.instrument.sent(sender, message.message if isinstance(message, Ask) else message)
-        self._user_lane.append(message)
-        self._wake()
+            raise self._dead()
+        if self.room is None:
+            self._user_lane.append(message)
+        else:
+            self._find_place(self.room, message, patience)
+        if self._token:
+            self._wake()
         # The end may have been declared, and the mailbox turned away, between the look and the
         # append; the stuck thread holds the token and would leave the message there.
         if self._fenced:
             self._turn_away()
 
+    def offer(self, message: object) -> bool:
+        """`tell`, but False where that would wait for a place."""
+        room = self.room
+        if room is None or room.bound.overflow is not Overflow.BLOCK:
+            self.tell(message)
+            return True
+        if watched:
+            self._look_at_sender(message)
+        if self._exit_reason is not None:
+            raise self._dead()
+        if not room.put(message):
+            return False
+        if self._token:
+            self._wake()
+        if self._fenced:
+            self._turn_away()
+        return True
+
     def tell_if_alive(self, message: object) -> None:
         """Put `message` in the mailbox unless the actor has ended; for what its end makes moot (timers)."""
         if self._exit_reason is None:
             self._user_lane.append(message)
-            self._wake()
+            if self._token:
+                self._wake()
 
     def tell_system(self, message: object) -> None:
         """Put a stop request, state request or child's notice in the lane that overtakes the mailbox."""
-        self._system_lane.append(message)
-        self._wake()
+        lane = self._system_lane
+        if lane is None:
+            lane = self._open_system_lane()
+        lane.append(message)
+        self._attention = True
+        if self._token:
+            self._wake()
+
+    def _look_at_sender(self, message: object) -> None:
+        sender = running_incarnation()
+        if sender is None:
+            return
+        if sender.is_fenced():
+            sender.refuse(message)
+        if sender.instrument is not None and self._exit_reason is None:
+            sender.instrument.sent(sender, message.message if isinstance(message, Ask) else message)
+
+    def _dead(self) -> ActorDead:
+        assert self._exit_reason is not None
+        return ActorDead(f"{self.path} (generation {self.generation}) has ended: {describe_exit(self._exit_reason)}")
+
+    def _find_place(self, room: Room, message: object, patience: float) -> None:
+        if room.put(message):
+            return
+        match room.bound.overflow:
+            case Overflow.DROP if not isinstance(message, Ask):
+                self.system.events.emit(DeadLetter(self.path, type(message).__name__))
+            case Overflow.BLOCK if running_incarnation() is not self:  # its own mailbox nobody would empty
+                self._wait_for_place(room, message, min(patience, room.bound.within))
+            case _:
+                raise MailboxFull(self.path, room.bound.limit)
+
+    def _wait_for_place(self, room: Room, message: object, within: float) -> None:
+        clock = self.system.clock
+        until = clock.monotonic() + within
+        while not room.put(message):
+            try:
+                made = run_steppers(room.has_place) or room.wait(until - clock.monotonic())
+            except NotAnswered:  # in a test without threads: nothing is left to run
+                made = False
+            if not made:
+                raise MailboxFull(self.path, room.bound.limit)
+            if self._exit_reason is not None:
+                raise self._dead()
 
     # On the actor's own turn
 
@@ -70,6 +143,7 @@ class Lanes(Life, ABC):
         """End with `reason` after the message in hand; the first request wins."""
         if self._exit_request is None:
             self._exit_request = reason
+        self._attention = True
         self._wake()
 
     def suspend(self) -> None:
@@ -79,20 +153,26 @@ class Lanes(Life, ABC):
         """
         if self._suspended is None and not self._stop_ordered:
             self._suspended = deque()
+            self._attention = True
 
     def resume(self) -> None:
         """Go on, first with the system messages that waited, then with the mailbox."""
         if self._suspended is not None:
             waiting, self._suspended = self._suspended, None
-            self._system_lane.extendleft(reversed(waiting))
+            if waiting:
+                self._open_system_lane().extendleft(reversed(waiting))
+                self._attention = True
 
     def take_reply(self) -> Reply[Any]:
         """The reply to the message in hand, to be set later; it fails if the actor ends before."""
         in_hand, self._in_hand = self._in_hand, None
         if in_hand is None:
             return Reply()  # the message came by `tell`: nobody waits
-        self._deferred.add(in_hand.reply)
-        in_hand.reply.when_done(lambda: self._deferred.discard(in_hand.reply))
+        if self._deferred is None:
+            self._deferred = set()
+        deferred = self._deferred
+        deferred.add(in_hand.reply)
+        in_hand.reply.when_done(lambda: deferred.discard(in_hand.reply))
         if self._fenced:  # perhaps since a moment ago, when the deferred replies were turned away without this one
             self._turn_away()
             self.refuse(in_hand.reply)
@@ -105,9 +185,11 @@ class Lanes(Life, ABC):
             self._token.pop()
         except IndexError:
             return  # a worker is inside, or it is on the run queue already
-        self.system.dispatcher.schedule(self)
+        self.dispatcher.schedule(self)
 
     def _has_work(self) -> bool:
+        if not self._attention:
+            return bool(self._user_lane)
         if self._system_lane or (self._user_lane and self._suspended is None):
             return True
         # An end declared from outside wants its clean-up, though no lane says so.
@@ -117,15 +199,18 @@ class Lanes(Life, ABC):
 
     def _turn_away(self) -> None:
         """Answer or report what nobody will handle any more. Safe from any thread; each item is met once."""
-        turn_away_requests((self._message, *self._system_lane.copy()), self.path)
-        for reply in self._deferred.copy():
+        system_lane = self._system_lane
+        turn_away_requests((self._message, *(() if system_lane is None else system_lane.copy())), self.path)
+        for reply in () if self._deferred is None else self._deferred.copy():
             reply.try_fail(ActorDead(f"{self.path} ended before it answered"))
         while self._user_lane:
             try:
                 item = self._user_lane.popleft()
             except IndexError:  # another thread took the last one
-                return
+                break
             if isinstance(item, Ask):
                 item.reply.try_fail(ActorDead(f"{self.path} ended before it handled this message"))
             elif not isinstance(item, Signal):  # news of another's end is moot, and nobody sent it
                 self.system.events.emit(DeadLetter(self.path, type(item).__name__))
+        if self.room is not None:
+            self.room.close()

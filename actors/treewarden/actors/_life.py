@@ -12,13 +12,15 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 from treewarden.actors._crash import as_crash
+from treewarden.actors._dispatcher import DEDICATED
 from treewarden.actors._errors import Fenced
 from treewarden.actors._events import MessageFenced
 from treewarden.actors._exits import Crashed, ExitReason
 from treewarden.actors._ids import ActorPath, Generation
+from treewarden.actors._mailbox import Room
 from treewarden.actors._messages import ChildNotice
 from treewarden.actors._post_mortem import NOTHING, LastWords, name_of
 from treewarden.actors._reply import Reply
@@ -27,21 +29,17 @@ from treewarden.actors._status import Status, may_become
 if TYPE_CHECKING:
     from treewarden.actors._actor import Actor
     from treewarden.actors._child_spec import ChildSpec
+    from treewarden.actors._dispatcher import Dispatcher, OwnThread
     from treewarden.actors._incarnation import Incarnation
+    from treewarden.actors._instruments import Instrument
     from treewarden.actors._links import Ties
     from treewarden.actors._snapshots import Claim
     from treewarden.actors._system import ActorSystem
     from treewarden.actors._timers import Timer
 
-__all__ = ["Ask", "Life", "running_incarnation", "thread"]
+__all__ = ["Ask", "InlineAsk", "Lane", "Life", "running_incarnation", "thread", "watched"]
 
-thread: Final = threading.local()  # its `incarnation` is set while a thread runs one; `Incarnation.run` alone writes it
-
-
-def running_incarnation() -> "Incarnation | None":
-    """The incarnation whose code the calling thread is in, if any."""
-    found: Incarnation | None = getattr(thread, "incarnation", None)
-    return found
+Lane: TypeAlias = deque[object]
 
 
 @final
@@ -54,10 +52,58 @@ class Ask:
         self.message, self.reply = message, reply
 
 
+@final
+class InlineAsk:
+    """An ask whose answer is being worked out on the asker's own thread."""
+
+    __slots__ = ("asked", "asker", "reply")
+
+    def __init__(self, asker: "Incarnation | None", asked: "Incarnation", reply: Reply[Any]) -> None:
+        self.asker, self.asked, self.reply = asker, asked, reply
+
+
+@final
+class _Thread(threading.local):
+    """The calling thread, as far as actors are concerned."""
+
+    def __init__(self) -> None:
+        self.here = _Here()
+
+
+@final
+class _Here:
+    """Whose code runs on one thread. Read and written by that thread alone."""
+
+    __slots__ = ("ident", "incarnation", "inline", "is_main")
+
+    def __init__(self) -> None:
+        self.ident: Final = threading.get_ident()
+        self.is_main: Final = threading.current_thread() is threading.main_thread()
+        self.incarnation: Incarnation | None = None  # whose code it is in; `Incarnation` alone writes it
+        self.inline: list[InlineAsk] = []  # outermost first
+
+
+thread: Final = _Thread()
+
+# Those that are being run and whose sends must be looked at: they are fenced, or instrumented. It is
+# empty nearly always, and then a send need not find out who sends. One for the whole process, as threads are.
+watched: Final[list["Life"]] = []
+
+
+def running_incarnation() -> "Incarnation | None":
+    """The incarnation whose code the calling thread is in, if any."""
+    return thread.here.incarnation
+
+
+_NOBODY: Final = contextlib.nullcontext()
+_making: Final = threading.Lock()  # guards the making of a system lane; held for no more than that
+
+
 class Life:
     """The state of one incarnation, and how to look at it."""
 
     __slots__ = (
+        "_attention",
         "_busy",
         "_deferred",
         "_exit_reason",
@@ -84,11 +130,16 @@ class Life:
         "_wanted_end",
         "actor",
         "claim",
+        "dispatcher",
         "generation",
+        "inline",
         "instrument",
+        "number",
+        "own_thread",
         "parent",
         "path",
         "published",
+        "room",
         "spec",
         "status",
         "stopped",
@@ -100,6 +151,7 @@ class Life:
         self,
         system: "ActorSystem",
         spec: "ChildSpec",
+        number: int,
         *,
         path: ActorPath,
         parent: ActorPath | None,
@@ -107,6 +159,7 @@ class Life:
         notify: Callable[[ChildNotice], None] | None,
     ) -> None:
         self.system, self.spec = system, spec
+        self.number = number  # among all incarnations of this process
         self.path, self.parent, self.generation = path, parent, generation
         self.actor: Actor | None = None
         self.status = Status.NEW
@@ -116,8 +169,11 @@ class Life:
         self._notify = notify
         self._make: Callable[[], None] | None = None
         self._made = False  # whether __init__ has returned: before that no hook may be called
-        self._system_lane: deque[object] = deque()
-        self._user_lane: deque[object] = deque()
+        # Whether there is more to look at than the mailbox. Whoever gives it something else to look at
+        # raises this afterwards; a turn lowers it before it looks. An actor at rest pays one look at it per message.
+        self._attention = True
+        self._system_lane: Lane | None = None  # made with the first message in it
+        self._user_lane: Lane = deque()
         self._token = [True]
         self._exit_token = [True]
         self._exit_reason: ExitReason | None = None
@@ -127,22 +183,35 @@ class Life:
         self._busy = False  # whether the actor's own code runs
         self._kill_ordered = False
         self._in_hand: Ask | None = None
-        self._deferred: set[Reply[Any]] = set()
+        self._deferred: set[Reply[Any]] | None = None
         self._held = False
         self._ready_deferred = False
-        self._timers: set[Timer] = set()
+        self._timers: set[Timer] | None = None
         self.ties: Ties | None = None  # _links guards it
         self._started = False  # whether it has ever run
         self._stop_ordered = False  # whether it has taken a stop request up
-        self._suspended: deque[object] | None = None  # the system messages that wait for `resume`, in order
+        self._suspended: Lane | None = None  # the system messages that wait for `resume`, in order
         self._message: object = NOTHING  # what the actor handles now
         self._inside: tuple[int, float] | None = None  # the thread that runs this actor, and since when
         self._last_words: LastWords | None = None
-        self.instrument = system.instruments.at(path)  # None, nearly always: each message pays one look at it
+        actor_class = spec.actor_class
+        self.room = None if actor_class.mailbox is None else Room(actor_class.mailbox, self._user_lane)
+        self.inline = actor_class.inline_asks
+        self.own_thread: OwnThread | None = None
+        self.dispatcher: Dispatcher | OwnThread = system.dispatcher
+        if actor_class.dispatcher is DEDICATED:
+            self.inline = False
+            self.own_thread = system.dispatcher.own_thread(path)
+            self.dispatcher = system.dispatcher if self.own_thread is None else self.own_thread
+        self.instrument = system.instruments.at(path)  # None, nearly always
         if self.instrument is not None:
             self.instrument.begin(generation)
 
     # Reading, from any thread
+
+    def urn(self) -> str:
+        """What tells this incarnation from every other of this process."""
+        return f"{self.path}#{self.generation}.{self.number}"
 
     def is_fenced(self) -> bool:
         """Whether this incarnation was declared dead while its code may still run."""
@@ -162,7 +231,7 @@ class Life:
 
     def has_taken(self, reply: Reply[Any]) -> bool:
         """Whether the actor took `reply` to be set later, by whomever."""
-        return reply in self._deferred
+        return self._deferred is not None and reply in self._deferred
 
     def reply_in_hand(self) -> Reply[Any] | None:
         """The reply to the message in hand, unless nobody waits or it was taken for later."""
@@ -182,8 +251,9 @@ class Life:
 
     def waited_on(self, reply: Reply[Any]) -> AbstractContextManager[None]:
         """Entered while the calling thread waits for `reply` of this actor; `AskCycle` if only a deadline could end it."""
-        asker = running_incarnation()
-        return (self if asker is None else asker).system.asks.waiting(asker, self, reply)
+        here = thread.here
+        asker = here.incarnation
+        return _NOBODY if asker is None else asker.system.asks.waiting(asker, self, reply, here.inline)
 
     # What a fenced one may not do
 
@@ -202,22 +272,40 @@ class Life:
         self.system.events.emit(MessageFenced(self.path, self.generation, name))
         raise Fenced(f"{self.path} generation {self.generation} was given up on; its {name} is refused")
 
-    # Timers, from any thread
+    # Timers; set on the actor's own turn, dropped on any thread
 
     def keep_timer(self, timer: "Timer") -> None:
         """Cancel `timer` when this incarnation ends."""
+        if self._timers is None:
+            self._timers = set()
         self._timers.add(timer)
 
     def drop_timer(self, timer: "Timer") -> None:
         """Forget a timer that has run or was cancelled."""
-        self._timers.discard(timer)
+        if self._timers is not None:
+            self._timers.discard(timer)
 
     def _cancel_timers(self) -> None:
         while self._timers:
             with contextlib.suppress(KeyError):  # the last one has just run, on the timer thread
                 self._timers.pop().cancel()
 
+    # Being watched
+
+    def watch_by(self, instrument: "Instrument | None") -> None:
+        """From now on `instrument` sees what this actor takes and sends. On its own turn."""
+        if self.instrument is None and instrument is not None:
+            watched.append(self)  # until this turn ends; the next ones begin with it
+        self.instrument = instrument
+        self._attention = True
+
     # For the layers above
+
+    def _open_system_lane(self) -> Lane:
+        with _making:
+            if self._system_lane is None:
+                self._system_lane = deque()
+            return self._system_lane
 
     def _may_enter(self) -> bool:
         """Mark the actor's code as running, unless a kill was ordered first."""

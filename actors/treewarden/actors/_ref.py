@@ -1,15 +1,16 @@
 """How to reach an actor: a ref names one incarnation, an address a place in the tree."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, final, overload
+import contextlib
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, final, overload
 
 import pykka
 
-from treewarden.actors._errors import ActorDead
+from treewarden.actors._errors import ActorDead, MailboxFull
 from treewarden.actors._events import DeadLetter
 from treewarden.actors._exits import ExitReason, Normal
 from treewarden.actors._ids import ActorPath, Generation, parse_path
-from treewarden.actors._incarnation import Incarnation
+from treewarden.actors._incarnation import INLINE_WITHIN, Incarnation
 from treewarden.actors._life import Ask
 from treewarden.actors._messages import Kill, Stop
 from treewarden.actors._reply import Reply
@@ -33,9 +34,22 @@ class ActorRef(pykka.ActorRef[A]):
     to follow it.
     """
 
-    def __init__(self, actor: A, incarnation: Incarnation) -> None:
-        super().__init__(actor)
+    def __init__(self, incarnation: Incarnation) -> None:
+        # Not pykka's, which keeps an inbox, an event and a weak reference; the incarnation has it all.
         self._incarnation = incarnation
+
+    @property
+    def actor_class(self) -> type[A]:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride] - read-only here
+        """The class of the actor."""
+        return cast("type[A]", self._incarnation.spec.actor_class)
+
+    @property
+    def actor_urn(self) -> str:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride] - read-only here
+        """What tells this incarnation from every other of this process."""
+        return self._incarnation.urn()
+
+    def _actor_weakref(self) -> A | None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride] - pykka's proxies call it
+        return cast("A | None", self._incarnation.actor)
 
     @property
     def path(self) -> ActorPath:
@@ -50,7 +64,7 @@ class ActorRef(pykka.ActorRef[A]):
     @property
     def spawn_number(self) -> int:
         """Its place among all incarnations that this process spawned: a child's is above its supervisor's."""
-        return int(self.actor_urn.rpartition(".")[2])
+        return self._incarnation.number
 
     @property
     def status(self) -> object:
@@ -70,12 +84,45 @@ class ActorRef(pykka.ActorRef[A]):
         return not self._incarnation.stopped.is_set()
 
     def tell(self, message: Any) -> None:
-        """Put `message` in the mailbox and return.
+        """Put `message` in the mailbox and return; one whose bound says `BLOCK` has the caller wait for a place.
 
         Raises:
             ActorDead: if the actor has ended (a pykka `ActorDeadError`).
+            MailboxFull: if its mailbox has a bound and no place; nothing was put in.
         """
         self._incarnation.tell(message)
+
+    async def tell_async(self, message: object) -> None:
+        """`tell` for asyncio callers: one that waits for a place does not block the event loop.
+
+        Raises:
+            ActorDead: if the actor has ended.
+            MailboxFull: if its mailbox has a bound and no place; nothing was put in.
+        """
+        if not self._incarnation.offer(message):
+            await self._offer_in_time(message)
+
+    async def _offer_in_time(self, message: object) -> None:
+        room = self._incarnation.room
+        assert room is not None
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(room.bound.within):
+                while not self._incarnation.offer(message):
+                    made = asyncio.Event()
+
+                    def wake(made: asyncio.Event = made) -> None:
+                        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                            loop.call_soon_threadsafe(made.set)
+
+                    room.when_made(wake)
+                    try:
+                        await made.wait()
+                    except BaseException:
+                        room.forget(wake)
+                        raise
+        except TimeoutError:
+            raise MailboxFull(self.path, room.bound.limit) from None
 
     # Unlike pykka's, `timeout` has a finite default: an ask without a deadline hides a dead end.
     @overload
@@ -93,6 +140,7 @@ class ActorRef(pykka.ActorRef[A]):
         Raises:
             pykka.Timeout: no answer in time; the actor goes on, a late answer is dropped.
             ActorDead: the actor ended before it handled the message.
+            MailboxFull: its mailbox has a bound and no place; nothing was sent.
             Exception: what the handler raised, `Rejected` included.
             AskCycle: an actor asked itself (gen_server's `calling_self`), or one that waits on it already;
                 nothing was sent. With `block=False` the future's `get` raises it.
@@ -102,16 +150,35 @@ class ActorRef(pykka.ActorRef[A]):
             self._send(message, future)
             return future
         reply: Reply[Any] = Reply()
+        if self._incarnation.inline and (timeout is None or timeout >= INLINE_WITHIN):
+            took = self._incarnation.answer_inline(Ask(message, reply))
+            if took is not None:
+                if timeout is not None and took > timeout:
+                    raise pykka.Timeout(f"{timeout} seconds")
+                return reply.get(timeout=timeout)
         # Before it is sent: what is refused must not be handled.
         with self._incarnation.waited_on(reply):
-            self._send(message, reply)
+            if self._incarnation.room is not None:
+                timeout = self._send_within(message, reply, timeout)
+            else:
+                self._incarnation.tell(Ask(message, reply))
             return reply.get(timeout=timeout)
+
+    def _send_within(self, message: object, reply: Reply[Any], timeout: float | None) -> float | None:
+        """Send it to one who may have the sender wait, and return what is left of `timeout`."""
+        if timeout is None:
+            self._incarnation.tell(Ask(message, reply))
+            return None
+        clock = self._incarnation.system.clock
+        until = clock.monotonic() + timeout
+        self._incarnation.tell(Ask(message, reply), patience=timeout)
+        return until - clock.monotonic()
 
     def _send(self, message: object, reply: Reply[Any]) -> None:
         try:
             self._incarnation.tell(Ask(message, reply))
-        except ActorDead as dead:
-            reply.try_fail(dead)
+        except (ActorDead, MailboxFull) as refusal:
+            reply.try_fail(refusal)
 
     async def ask_async(self, message: object, *, timeout: float = DEFAULT_DEADLINE) -> Any:  # noqa: ASYNC109 - as `ask`
         """`ask` for asyncio callers: never blocks the event loop.
@@ -119,11 +186,13 @@ class ActorRef(pykka.ActorRef[A]):
         Raises:
             TimeoutError: no answer within `timeout` seconds; the actor goes on, a late answer is dropped.
             ActorDead: the actor ended before it handled the message.
+            MailboxFull: its mailbox has a bound and no place; nothing was sent.
             Exception: what the handler raised, `Rejected` included.
         """
         reply: Reply[Any] = Reply()
-        self._incarnation.tell(Ask(message, reply))
         async with asyncio.timeout(timeout):
+            if not self._incarnation.offer(Ask(message, reply)):
+                await self._offer_in_time(Ask(message, reply))
             return await reply
 
     def request_stop(self, reason: ExitReason | None = None) -> None:
@@ -191,6 +260,17 @@ class Address:
     def ask(self, message: object, *, timeout: float | None = DEFAULT_DEADLINE) -> Any:
         """`ActorRef.ask` to whoever lives there; `ActorDead` if nobody does."""
         return self.require().ask(message, timeout=timeout)
+
+    async def tell_async(self, message: object) -> None:
+        """`tell` for asyncio callers: one that waits for a place does not block the event loop."""
+        ref = self.resolve()
+        try:
+            if ref is not None:
+                await ref.tell_async(message)
+                return
+        except ActorDead:
+            pass  # as in `tell`
+        self._system.events.emit(DeadLetter(self.path, type(message).__name__))
 
     async def ask_async(self, message: object, *, timeout: float = DEFAULT_DEADLINE) -> Any:  # noqa: ASYNC109 - as `ask`
         """`ActorRef.ask_async` to whoever lives there; `ActorDead` if nobody does."""

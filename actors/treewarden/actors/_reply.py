@@ -5,6 +5,8 @@ callbacks run exactly once, on the setting thread, or at once if the result is a
 that raises is reported through `threading.excepthook` and disturbs neither the others nor the
 setter. `await` leaves the event loop free, which pykka's does not. A waiter that gives up leaves
 nothing behind, so a reply may be polled for hours.
+
+No lock is made until somebody must wait: the methods of lists used here are atomic under the GIL.
 """
 
 import asyncio
@@ -12,7 +14,6 @@ import contextlib
 import queue
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -20,11 +21,12 @@ from typing import Any, Protocol, TypeAlias, TypeVar, final
 
 import pykka
 
-from treewarden.actors._dispatcher import report_unhandled, run_steppers, worker_waits
+from treewarden.actors._dispatcher import current_worker, report_unhandled, run_steppers
 
 __all__ = ["Reply"]
 
 T = TypeVar("T")
+Outcome: TypeAlias = tuple[Any, BaseException | None, TracebackType | None]
 ExcInfo: TypeAlias = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
 
@@ -40,16 +42,16 @@ class Asked(Protocol):
 class Reply(pykka.Future[T]):
     """The answer to one ask. Safe from any thread."""
 
-    __slots__ = ("_asked", "_callbacks", "_free", "_outcome", "_waiters")
+    __slots__ = ("_asked", "_listeners", "_outcomes")
+
+    # Of the class until `set_get_hook` sets its own: an answer pays nothing for what is hardly used.
+    _get_hook: Callable[[float | None], T] | None = None
 
     def __init__(self, asked: Asked | None = None) -> None:
         """Make an answer to be set. `asked` hears of each wait for it, up to then."""
-        super().__init__()
         self._asked = asked
-        self._free = [True]  # whoever pops it may set: list.pop is atomic
-        self._outcome: tuple[Any, BaseException | None, TracebackType | None] | None = None
-        self._waiters: deque[threading.Lock] = deque()
-        self._callbacks: deque[Callable[[], object]] = deque()
+        self._outcomes: list[Outcome] = []  # the first one counts: list.append is atomic
+        self._listeners: list[Callable[[], object]] = []  # waiters and callbacks, each taken by one thread only
 
     def get(self, *, timeout: float | None = None) -> Any:
         """Wait for the result, at most `timeout` seconds.
@@ -62,16 +64,16 @@ class Reply(pykka.Future[T]):
         """
         if self._get_hook is not None:
             return super().get(timeout=timeout)
-        if self._outcome is None:
+        if not self._outcomes:
             asked = self._asked
             if asked is None or (timeout is not None and timeout <= 0):  # a look is no wait
                 self._await(timeout)
             else:
                 with asked.waited_on(self):
                     self._await(timeout)
-        if self._outcome is None:
+        if not self._outcomes:
             raise pykka.Timeout(f"{timeout} seconds")
-        value, error, trace = self._outcome
+        value, error, trace = self._outcomes[0]
         if error is not None:
             # As it was set: each raise would add its own frames to those of the one before.
             raise error.with_traceback(trace)
@@ -86,6 +88,12 @@ class Reply(pykka.Future[T]):
             # What `map`, `join` and the like do in there may block: not on the event loop.
             mapped: T = await asyncio.to_thread(self.get)
             return mapped
+        if not self._outcomes:
+            await self._announced()
+        result: T = self.get(timeout=0)
+        return result
+
+    async def _announced(self) -> None:
         loop, arrived = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:
@@ -97,9 +105,7 @@ class Reply(pykka.Future[T]):
             await arrived.wait()
         finally:
             with contextlib.suppress(ValueError):  # it has run
-                self._callbacks.remove(wake)
-        result: T = self.get(timeout=0)
-        return result
+                self._listeners.remove(wake)
 
     def _await(self, timeout: float | None) -> None:
         """Run the tree, if this thread is the one that runs it; block otherwise."""
@@ -109,18 +115,23 @@ class Reply(pykka.Future[T]):
     def _wait(self, timeout: float | None) -> None:
         gate = threading.Lock()
         gate.acquire()
-        self._waiters.append(gate)
+        self._listeners.append(gate.release)
+        # The waiter is announced before the outcome is looked at again: `_settle` does the two in the
+        # other order, so one of them sees the other.
         try:
-            # The waiter is announced before the outcome is looked at again: `_settle` does the two
-            # in the other order, so one of them sees the other.
-            if self._outcome is None:
-                with worker_waits():
+            if not self._outcomes:
+                worker = current_worker()
+                if worker is not None:
+                    worker.begin_wait()
+                try:
                     # A lock takes -1 for "for ever" and refuses more than TIMEOUT_MAX, infinity included.
                     gate.acquire(timeout=-1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX))
+                finally:
+                    if worker is not None:
+                        worker.end_wait()
         finally:
-            if self._outcome is None:
-                with contextlib.suppress(ValueError):  # it was woken at the last moment
-                    self._waiters.remove(gate)
+            with contextlib.suppress(ValueError):  # it was woken
+                self._listeners.remove(gate.release)
 
     def set(self, value: T | None = None) -> None:
         """Set the result; `queue.Full` if there is one already."""
@@ -129,8 +140,9 @@ class Reply(pykka.Future[T]):
 
     def set_get_hook(self, func: Callable[[float | None], T]) -> None:
         """Have `get` call `func(timeout)` instead; `queue.Full` if there is a result already."""
-        if self._outcome is not None:
+        if self._outcomes:
             raise queue.Full
+        super().__init__()  # makes where the hook's result is kept
         super().set_get_hook(func)
 
     def set_exception(self, exc_info: ExcInfo | None = None) -> None:
@@ -148,40 +160,36 @@ class Reply(pykka.Future[T]):
         """Set `error` as the result unless there is one; whether this call did."""
         return self._settle((None, error, error.__traceback__))
 
-    def _settle(self, outcome: tuple[Any, BaseException | None, TracebackType | None]) -> bool:
+    def _settle(self, outcome: Outcome) -> bool:
         if self._get_hook is not None:  # its result comes from the hook
             return False
-        try:
-            self._free.pop()
-        except IndexError:
+        outcomes = self._outcomes
+        outcomes.append(outcome)
+        if outcomes[0] is not outcome:
+            del outcomes[1:]
             return False
-        self._outcome = outcome
         self._asked = None  # a reply that is kept must not keep an actor
-        while self._waiters:
-            try:
-                self._waiters.popleft().release()
-            except IndexError:  # the last one has just given up
-                break
-        self._run_callbacks()
+        if self._listeners:
+            self._tell_listeners()
         return True
 
     def is_set(self) -> bool:
         """Whether the result is there."""
-        return self._outcome is not None
+        return bool(self._outcomes)
 
     def when_done(self, callback: Callable[[], object]) -> None:
         """Call `callback` once the result is there; it should be quick, and is reported if it raises."""
-        self._callbacks.append(callback)
-        if self._outcome is not None:
-            self._run_callbacks()
+        self._listeners.append(callback)
+        if self._outcomes:
+            self._tell_listeners()
 
-    def _run_callbacks(self) -> None:
+    def _tell_listeners(self) -> None:
         while True:
             try:
-                callback = self._callbacks.popleft()  # atomic: each is taken by one thread only
+                listener = self._listeners.pop(0)  # atomic: each is taken by one thread only
             except IndexError:
                 return
             try:
-                callback()
+                listener()
             except BaseException as error:  # noqa: BLE001 - boundary: the setter has no part in what a listener does
                 report_unhandled(error)

@@ -181,6 +181,6 @@ def _set(incarnation: "Incarnation", change: Callable[[Instrument], None]) -> No
     change(instrument)
     if instrument.is_idle():
         instruments.forget(path)
-        incarnation.instrument = None
+        incarnation.watch_by(None)
     else:
-        incarnation.instrument = instrument
+        incarnation.watch_by(instrument)

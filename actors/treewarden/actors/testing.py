@@ -113,6 +113,9 @@ class StepDispatcher:
         """Put `runnable` at the end of the queue."""
         self._queue.append(runnable)
 
+    def own_thread(self, name: str) -> None:
+        """None: a `DEDICATED` actor is run like any other."""
+
     def run_until_idle(self) -> int:
         """Run until nothing is scheduled; how many turns that took."""
         turns = 0
@@ -158,6 +161,9 @@ class SeededDispatcher:
         if isinstance(runnable, Incarnation) and not runnable.has_ended():
             self._living[id(runnable)] = runnable
         self._queue.append(runnable)
+
+    def own_thread(self, name: str) -> None:
+        """None: a `DEDICATED` actor is run like any other."""
 
     def run_until_idle(self) -> int:
         """Run until nothing is scheduled; how many turns that took.
