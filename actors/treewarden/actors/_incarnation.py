@@ -77,7 +77,7 @@ class Incarnation(Starting):
         signals interrupt: what they raise would be the actor's crash.
         """
         here = thread.here
-        if watched or here.is_main or len(here.inline) >= INLINE_DEPTH:
+        if watched or here.is_main or len(here.inline) >= INLINE_DEPTH or self._attention or self._user_lane:
             return None
         try:
             self._token.pop()
