@@ -24,7 +24,8 @@ ACTORS = frozenset(
     ChildRestarting ChildSpec ChildStarted ChildStartFailed ChildStopped ChildType ChildWaiting Clock
     CommandProbe Context Crashed CrashReport DeadLetter Declined describe_exit Directory Dispatcher Down Event
     EventSink Exited ExitReason ExitSignal Fenced FromEnv Generation Gone GroupRestarting Health Healthy
-    HttpProbe Ignore INFINITY Instruments Intensity InvalidChildSpec is_abnormal is_child_id Killed Liveness Log
+    HttpProbe Ignore INFINITY Instruments Intensity InvalidChildSpec is_abnormal is_child_id join_pykka_registry Killed ListedTree
+    Liveness Log
     LogFactory ManagedProcess Member MessageFenced Monitor Names Normal parse_path PostMortem Probe ProbeFailed
     ProbeRunner ProcessAdopted ProcessExited ProcessReplaced ProcessSpawned ProcessSpec ProcessStuck Readiness
     Ready Rejected Reply Restart RuntimeStarted RuntimeStopped RuntimeStopping ServiceMissing Shutdown

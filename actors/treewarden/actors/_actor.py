@@ -7,7 +7,6 @@ the mailbox, and every end is declared exactly once, after `on_stop` (supervisio
 """
 
 import contextlib
-import itertools
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -21,20 +20,20 @@ from treewarden.actors._child_spec import ChildSpec, ChildType
 from treewarden.actors._context import Context
 from treewarden.actors._durable import Durable
 from treewarden.actors._exits import ExitReason, Normal
-from treewarden.actors._ids import ActorPath, Generation
+from treewarden.actors._ids import ActorPath, Generation, spawn_numbers
 from treewarden.actors._incarnation import Incarnation
 from treewarden.actors._life import running_incarnation
 from treewarden.actors._messages import ChildNotice, StopReport
 from treewarden.actors._outline import outline, put_attributes
+from treewarden.actors._pykka_hooks import accept_pykkas_on_stop
 from treewarden.actors._ref import ActorRef
 from treewarden.actors._reply import Reply
+from treewarden.actors._standalone import start_standalone
 from treewarden.actors._system import ActorSystem
 
 __all__ = ["Actor", "spawn"]
 
 A = TypeVar("A", bound="Actor")
-
-_urns: Final = itertools.count(1)
 
 # What `spawn` puts on the object: the machinery, not its state.
 _MACHINERY: Final = frozenset({"_actor_ref", "actor_inbox", "actor_stopped", "actor_urn", "context"})
@@ -69,25 +68,31 @@ class Actor(Durable, pykka.Actor):
     context: Context
 
     @classmethod
-    def start(cls, *_args: Any, **_kwargs: Any) -> Any:
-        """Refuse: an actor of this class runs under a supervisor.
+    def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:
+        """Start an actor that nobody supervises, as pykka does; return when its `__init__` has.
 
-        Use `Runtime.start(ChildSpec.of(YourActor, ...))`, or `start_child` on a supervisor.
+        Nobody restarts it: a crash is its end, and is logged. `ref.stop()` or
+        `pykka.ActorRegistry.stop_all()` stops it, and the exit of the program does. To have it
+        supervised, describe it with `ChildSpec.of(YourActor, ...)` instead. Safe from any thread.
 
         Raises:
-            TypeError: always. An actor without a supervisor is one nobody would restart or stop.
+            Exception: what `__init__` raised; then nothing was started.
+            ActorCrashed: `__init__` raised what is no `Exception`.
+            Fenced: in an actor that was given up on.
         """
-        raise TypeError(
-            f"{cls.__name__}.start() was called; a Treewarden actor runs under a supervisor:"
-            f" Runtime.start(ChildSpec.of({cls.__name__}, ...))"
-        )
+        return start_standalone(spawn, cls, args, kwargs)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        accept_pykkas_on_stop(cls)
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         # pykka's own __init__ ran in `spawn`, before anybody could send to this actor; running it
         # again would replace the inbox under its senders.
         if not hasattr(self, "context"):
             raise TypeError(
-                f"{type(self).__name__}() was called; describe it with ChildSpec.of({type(self).__name__}, ...)"
+                f"{type(self).__name__}() was called; describe it with ChildSpec.of({type(self).__name__}, ...),"
+                f" or, for one that nobody supervises, {type(self).__name__}.start(...)"
             )
 
     def on_start(self) -> None:
@@ -197,12 +202,14 @@ def spawn(
     parent: ActorPath | None,
     generation: Generation,
     notify: Callable[[ChildNotice], None] | None,
+    made: Callable[[ActorRef[Any]], None] | None = None,
 ) -> ActorRef[Any]:
     """Start one incarnation of `spec` and return at once.
 
     `notify` hears, from any thread: `Started` (then perhaps `Ready`) or `Declined`, and `Exited`
     exactly once, and last. A failed start is an `Exited` without a `Started`; so is a class that
-    cannot be instantiated. For supervisors.
+    cannot be instantiated. `made` is called on the actor's own turn between `__init__` and `on_start`.
+    For supervisors.
 
     Raises:
         Fenced: in a supervisor that was given up on: its successor starts the children.
@@ -213,14 +220,19 @@ def spawn(
     incarnation = Incarnation(system, spec, path=path, parent=parent, generation=generation, notify=notify)
     actor, make = _allocate(spec)
     actor.context = Context(incarnation)
-    actor.actor_urn = f"{path}#{generation}.{next(_urns)}"
+    actor.actor_urn = f"{path}#{generation}.{next(spawn_numbers)}"
     actor.actor_inbox = _NoInbox()
     actor.actor_stopped = _stopped_flag
     incarnation.actor = actor
     ref = ActorRef[Any](actor, incarnation)
     actor._actor_ref = ref  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - pykka's slot for it
-    incarnation.start(make)
+    incarnation.start(make if made is None else partial(_make_and_tell, make, partial(made, ref)))
     return ref
+
+
+def _make_and_tell(make: Callable[[], None], made: Callable[[], None]) -> None:
+    make()
+    made()
 
 
 def _allocate(spec: ChildSpec) -> tuple[Actor, Callable[[], None]]:

@@ -17,6 +17,7 @@ from treewarden.actors._life import Ask, running_incarnation, thread
 from treewarden.actors._links import Signal
 from treewarden.actors._messages import Kill, Stop
 from treewarden.actors._post_mortem import NOTHING
+from treewarden.actors._pykka_hooks import hear_failure
 from treewarden.actors._reply import Reply
 from treewarden.actors._requests import StateRequest, attend, turn_away_requests
 from treewarden.actors._starting import Starting
@@ -144,6 +145,7 @@ class Incarnation(Starting):
             else:
                 reply.try_fail(rejection)
         except BaseException as error:  # noqa: BLE001 - actor boundary: the supervisor decides, not us
+            hear_failure(self, error)  # still its own code, and the frames are still there
             self._busy = False
             crash = self._crashed(error)
             if self._exit_reason is not None:  # fenced meanwhile, perhaps it was `Fenced`; the next turn cleans up
