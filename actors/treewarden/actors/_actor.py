@@ -68,7 +68,7 @@ class Actor(Durable, pykka.Actor):
     context: Context
 
     @classmethod
-    def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:
+    def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:  # pyright: ignore[reportIncompatibleMethodOverride] - pykka's ref is invariant in its actor
         """Start an actor that nobody supervises, as pykka does; return when its `__init__` has.
 
         Nobody restarts it: a crash is its end, and is logged. `ref.stop()` or

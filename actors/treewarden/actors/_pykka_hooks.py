@@ -35,10 +35,10 @@ def accept_pykkas_on_stop(cls: "type[Actor]") -> None:
     """Have `cls.on_stop` take the reason, and leave it out where the class's own does not take it."""
     hook: Any = cls.on_stop
     try:
-        inspect.signature(hook, follow_wrapped=False).bind(None, None)
-    except TypeError:
-        pass
-    else:
+        shape = inspect.signature(hook, follow_wrapped=False)
+    except ValueError:  # written in C: it says for itself what it takes
+        return
+    if _takes(shape, 2) or not _takes(shape, 1):
         return
 
     @functools.wraps(hook)
@@ -46,3 +46,11 @@ def accept_pykkas_on_stop(cls: "type[Actor]") -> None:
         hook(self)
 
     setattr(cls, "on_stop", on_stop)  # noqa: B010 - the class's own attribute, whatever it inherits
+
+
+def _takes(shape: inspect.Signature, count: int) -> bool:
+    try:
+        shape.bind(*range(count))
+    except TypeError:
+        return False
+    return True

@@ -5,9 +5,10 @@ They live in one system of the process, made by the first of them and never at i
 logged as pykka logs it. Its threads are daemons, so a program does not stay up for them; what still
 runs at its exit is stopped, last started first, within `AT_EXIT` seconds in all.
 
-The system's threads end when `pykka.ActorRegistry.stop_all()` finds no standalone actor alive after it
-has stopped all, and at exit. A start after that makes new ones; so does one in a forked child, where the
-parent's threads do not exist.
+The system's threads end soon after the last of its actors (`LINGER` seconds, so that one started after
+another need not make them again), at once when `pykka.ActorRegistry.stop_all()` was that end, and at
+exit. A start after that makes new ones; so does one in a forked child, where the parent's threads do
+not exist.
 """
 
 import atexit
@@ -46,6 +47,7 @@ A = TypeVar("A", bound="Actor")
 
 ABOVE: Final = ActorPath("/standalone")
 FIRST: Final = Generation(1)  # and the only one
+LINGER: Final = 2.0  # seconds
 AT_EXIT: Final = 5.0  # seconds for all of them to stop when the interpreter leaves
 
 _numbers: Final = itertools.count(1)
@@ -151,7 +153,9 @@ class _Home:
         self._writing = threading.Lock()  # guards the writes to _refs
         self._dispatcher = ThreadDispatcher(name="treewarden-standalone")
         self._timers = TimerThread(clock, on_error=report_unhandled)
-        self.living: set[_Start] = set()  # `_process` guards it
+        # `_process` guards these two: who has not ended, and whether a look at that is due.
+        self.living: set[_Start] = set()
+        self.lingers = False
         self.system: Final = ActorSystem(
             clock=clock,
             dispatcher=self._dispatcher,
@@ -227,13 +231,20 @@ class _Process:
     def left(self, start: _Start) -> None:
         """`start` has come to its end."""
         with self._lock:
-            start.home.living.discard(start)
+            home = start.home
+            home.living.discard(start)
+            if not home.living and not home.lingers:
+                home.lingers = True
+                home.system.timers.after(LINGER, self.close_if_idle)
 
     def close_if_idle(self) -> None:
         """End the home unless somebody lives there."""
         with self._lock:
             home = self._home
-            if home is None or home.living:
+            if home is None:
+                return
+            home.lingers = False
+            if home.living:
                 return
             self._home = None
         home.close(within=AT_EXIT)
