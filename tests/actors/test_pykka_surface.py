@@ -200,6 +200,11 @@ class Ways:
         future: pykka.Future[int] = self.actor_ref.proxy().add(5)
         return future
 
+    def stop_twice(self) -> bool:
+        self.stop()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue] - of the base class
+        self.stop()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+        return True
+
     def on_receive(self, message: Any) -> Any:
         match message:
             case [*numbers]:
@@ -382,6 +387,17 @@ def stop_after_the_messages_before(start: Start) -> object:
     return before.get(), stop.get(), kind_of(lambda: after.get(timeout=PATIENCE))
 
 
+def stop_itself_after_the_messages_before(start: Start) -> object:
+    ref, gate = start(), threading.Event()
+    proxy = ref.proxy()
+    ref.tell(gate)
+    stop, before = proxy.stop_twice(), proxy.add(1)
+    gate.set()
+    found = stop.get(timeout=PATIENCE), before.get(timeout=PATIENCE)
+    ref.stop(timeout=PATIENCE)  # returns when it has stopped, whoever was first
+    return found, ref.is_alive()
+
+
 def use_what_has_stopped(start: Start) -> object:
     ref = start()
     proxy = ref.proxy()
@@ -448,6 +464,7 @@ def ask_for_what_raises(start: Start) -> object:
         set_twice,
         stop_after_the_messages_before,
         stop_and_stop_again,
+        stop_itself_after_the_messages_before,
         stop_without_waiting,
         tell_then_ask,
         use_what_has_stopped,

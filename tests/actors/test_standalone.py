@@ -98,7 +98,9 @@ def test_a_path_names_the_class_and_is_given_once() -> None:
 
     assert all(ref.path.startswith("/standalone/Counter-") for ref in refs)
     assert refs[0].path != refs[1].path
-    assert [ref.actor_urn for ref in refs] == [ref.incarnation().actor.actor_urn for ref in refs if ref.incarnation().actor]
+    assert [ref.actor_urn for ref in refs] == [
+        ref.incarnation().actor.actor_urn for ref in refs if ref.incarnation().actor
+    ]
 
 
 def test_a_class_whose_name_is_no_child_id_is_started_all_the_same() -> None:
@@ -437,7 +439,11 @@ def test_many_threads_start_and_stop_actors_at_once() -> None:
 def run(program: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         # Newer Pythons warn of each fork beside threads, which one of these is about.
-        [sys.executable, "-W", "error", "-W", "ignore:.*fork:DeprecationWarning", "-c", program], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-W", "error", "-W", "ignore:.*fork:DeprecationWarning", "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
 
 
