@@ -131,6 +131,10 @@ class _Start:
         _process.left(self)
         self._settled.set()
 
+    def is_ending(self) -> bool:
+        """Whether its end was declared."""
+        return self._ref is not None and not self._ref.is_alive()
+
     def wait_made(self) -> None:
         """Wait for `__init__`, and raise what it raised."""
         with worker_waits():
@@ -165,7 +169,7 @@ class _Home:
             log=PykkaLog,
             random=random.Random(),  # noqa: S311 - spreads restarts below a standalone supervisor, keeps no secret
         )
-        self._withdraw = join_pykka_registry(self.trees, all_stopped=_process.close_if_idle)
+        self._withdraw = join_pykka_registry(self.trees, all_stopped=_process.all_stopped)
 
     def lookup(self, path: ActorPath) -> ActorRef[Any] | None:
         """The running actor at `path`."""
@@ -213,8 +217,8 @@ class _Process:
     """The one home of this process, while there is one."""
 
     def __init__(self) -> None:
-        # Guards _home and its `living`. Never held while an actor's code runs.
-        self._lock = threading.Lock()
+        # Guards _home and what it says there; told of each end. Never held while an actor's code runs.
+        self._lock = threading.Condition()
         self._home: _Home | None = None
         self._is_watched = False  # whether exit and fork are seen to
 
@@ -233,9 +237,18 @@ class _Process:
         with self._lock:
             home = start.home
             home.living.discard(start)
+            self._lock.notify_all()
             if not home.living and not home.lingers:
                 home.lingers = True
                 home.system.timers.after(LINGER, self.close_if_idle)
+
+    def all_stopped(self) -> None:
+        """`stop_all` has stopped whom it found: end the home, unless somebody has moved in since."""
+        with self._lock:
+            home = self._home
+            if home is not None:  # one that is dead may have a line to write yet, of its crash
+                self._lock.wait_for(lambda: not any(start.is_ending() for start in home.living), timeout=AT_EXIT)
+        self.close_if_idle()
 
     def close_if_idle(self) -> None:
         """End the home unless somebody lives there."""
@@ -258,7 +271,7 @@ class _Process:
 
     def forget(self) -> None:
         """This is a forked child: the threads of that home are the parent's."""
-        self._lock = threading.Lock()  # whoever held it does not exist here
+        self._lock = threading.Condition()  # whoever held it does not exist here
         self._home = None
 
     def _watch(self) -> None:
