@@ -21,6 +21,7 @@ from treewarden.actors import (
     Ignore,
     Killed,
     Normal,
+    ServiceMissing,
     Shutdown,
 )
 
@@ -273,6 +274,22 @@ def test_an_actor_that_was_killed_is_dead_and_nothing_is_logged(caplog: pytest.L
     assert Killed() == ref.wait_stopped(timeout=PATIENCE)
     pykka.ActorRegistry.stop_all()
     assert [] == caplog.records
+
+
+def test_what_needs_a_runtime_says_so_and_does_not_start(caplog: pytest.LogCaptureFixture) -> None:
+    class Durable(Counter):
+        def snapshot(self) -> object:
+            return self.count
+
+        def restore(self, state: Any) -> None:
+            self.count = state
+
+    reason = Durable.start().wait_stopped(timeout=PATIENCE)
+    pykka.ActorRegistry.stop_all()
+
+    assert isinstance(reason, Crashed)
+    assert isinstance(reason.error, ServiceMissing)
+    assert "under treewarden.supervision_trees.Runtime" in caplog.text
 
 
 # The hooks as pykka spells them
