@@ -16,6 +16,8 @@ class Uploader(Actor):
         self.line_is_free = line_is_free
 
     def on_receive(self, message: object) -> None:
+        """Upload one picture."""
+        self.context.log.info("uploading", picture=message)
         self.line_is_free.wait()
 
 
@@ -25,7 +27,8 @@ class Camera(Actor):
     dispatcher = DEDICATED
 
     def on_receive(self, message: object) -> str:
-        return threading.current_thread().name
+        """Tell where the driver is called from."""
+        return f"{message} is answered by {threading.current_thread().name}"
 
 
 class Prices(Actor):
@@ -34,6 +37,7 @@ class Prices(Actor):
     inline_asks = True
 
     def on_receive(self, message: object) -> int:
+        """The price of one fruit."""
         return {"apple": 3, "pear": 4}.get(str(message), 0)
 
 
@@ -62,7 +66,8 @@ def main() -> None:
         assert brought in (2, 3)
 
         camera = runtime.address("/shop/camera")
-        assert camera.ask("where?") == camera.ask("and now?") == "treewarden/shop/camera"
+        assert camera.ask("one") == "one is answered by treewarden/shop/camera"
+        assert camera.ask("two") == "two is answered by treewarden/shop/camera"
 
         print(f"an apple costs {runtime.address('/shop/prices').ask('apple')}")
 

@@ -85,3 +85,17 @@ def test_the_durable_counter_says_what_its_comments_promise(tmp_path: Path) -> N
     )
 
     assert done.stdout.splitlines() == ["0 + 3 = 3", "after a crash, + 4 = 7", "in the next runtime, + 5 = 12"]
+
+
+def test_the_steps_from_pykka_say_what_their_page_promises(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "from_pykka.py")], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+
+    assert done.stdout.splitlines() == [
+        "Plain: 3 + 4 = 7",
+        "Counter: 3 + 4 = 7",
+        "pykka's registry knows Counter /standalone/Counter-1 (generation 1), Counter /dev/counter (generation 1)",
+        "restarted: 3 + 4 = 7",
+        "stopped: [True, True, True, True]",
+    ]

@@ -25,7 +25,8 @@ ACTORS = frozenset(
     CommandProbe Context Crashed CrashReport DeadLetter Declined DEDICATED describe_exit Directory Dispatcher
     DispatcherKind Down Event
     EventSink Exited ExitReason ExitSignal Fenced FromEnv Generation Gone GroupRestarting Health Healthy
-    HttpProbe Ignore INFINITY Instruments Intensity InvalidChildSpec is_abnormal is_child_id Killed Liveness Log
+    HttpProbe Ignore INFINITY Instruments Intensity InvalidChildSpec is_abnormal is_child_id
+    join_pykka_registry Killed ListedTree Liveness Log
     LogFactory MailboxBound MailboxFull ManagedProcess Member MessageFenced Monitor Names Normal Overflow OwnThread
     parse_path PostMortem Probe ProbeFailed
     ProbeRunner ProcessAdopted ProcessExited ProcessReplaced ProcessSpawned ProcessSpec ProcessStuck Readiness

@@ -111,6 +111,8 @@ from treewarden.actors._probe import ProbeRunner as ProbeRunner
 from treewarden.actors._probe import Readiness as Readiness
 from treewarden.actors._probe import TcpProbe as TcpProbe
 from treewarden.actors._probe import Unhealthy as Unhealthy
+from treewarden.actors._pykka_registry import ListedTree as ListedTree
+from treewarden.actors._pykka_registry import join_pykka_registry as join_pykka_registry
 from treewarden.actors._ref import ActorRef as ActorRef
 from treewarden.actors._ref import Address as Address
 from treewarden.actors._reply import Reply as Reply
@@ -198,6 +200,7 @@ __all__ = [
     "Intensity",
     "InvalidChildSpec",
     "Killed",
+    "ListedTree",
     "Liveness",
     "Log",
     "LogFactory",
@@ -260,6 +263,7 @@ __all__ = [
     "describe_exit",
     "is_abnormal",
     "is_child_id",
+    "join_pykka_registry",
     "parse_path",
     "spawn",
 ]

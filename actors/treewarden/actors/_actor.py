@@ -7,7 +7,6 @@ the mailbox, and every end is declared exactly once, after `on_stop` (supervisio
 """
 
 import contextlib
-import itertools
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MemberDescriptorType
@@ -21,21 +20,21 @@ from treewarden.actors._context import Context
 from treewarden.actors._dispatcher import SHARED, DispatcherKind
 from treewarden.actors._durable import Durable
 from treewarden.actors._exits import ExitReason, Normal
-from treewarden.actors._ids import ActorPath, Generation
+from treewarden.actors._ids import ActorPath, Generation, spawn_numbers
 from treewarden.actors._incarnation import Incarnation
-from treewarden.actors._life import running_incarnation
+from treewarden.actors._life import Ask, running_incarnation
 from treewarden.actors._mailbox import MailboxBound
 from treewarden.actors._messages import ChildNotice, StopReport
 from treewarden.actors._outline import outline, put_attributes
+from treewarden.actors._pykka_hooks import accept_pykkas_on_stop
 from treewarden.actors._ref import ActorRef
 from treewarden.actors._reply import Reply
+from treewarden.actors._standalone import start_standalone
 from treewarden.actors._system import ActorSystem
 
 __all__ = ["Actor", "spawn"]
 
 A = TypeVar("A", bound="Actor")
-
-_numbers: Final = itertools.count(1)
 
 # What `spawn` puts on the object: the machinery, not its state.
 _MACHINERY: Final = frozenset({"_actor_ref", "context"})
@@ -88,28 +87,31 @@ class Actor(Durable, pykka.Actor):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        accept_pykkas_on_stop(cls)
         cls.receives_plainly = cls.handle is Actor.handle and cls._handle_receive is Actor._handle_receive
 
     @classmethod
-    def start(cls, *_args: Any, **_kwargs: Any) -> Any:
-        """Refuse: an actor of this class runs under a supervisor.
+    def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:  # pyright: ignore[reportIncompatibleMethodOverride] - pykka's ref is invariant in its actor
+        """Start an actor that nobody supervises, as pykka does; return when its `__init__` has.
 
-        Use `Runtime.start(ChildSpec.of(YourActor, ...))`, or `start_child` on a supervisor.
+        Nobody restarts it: a crash is its end, and is logged. `ref.stop()` or
+        `pykka.ActorRegistry.stop_all()` stops it, and the exit of the program does. To have it
+        supervised, describe it with `ChildSpec.of(YourActor, ...)` instead. Safe from any thread.
 
         Raises:
-            TypeError: always. An actor without a supervisor is one nobody would restart or stop.
+            Exception: what `__init__` raised; then nothing was started.
+            ActorCrashed: `__init__` raised what is no `Exception`.
+            Fenced: in an actor that was given up on.
         """
-        raise TypeError(
-            f"{cls.__name__}.start() was called; a Treewarden actor runs under a supervisor:"
-            f" Runtime.start(ChildSpec.of({cls.__name__}, ...))"
-        )
+        return start_standalone(spawn, cls, args, kwargs)
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         # pykka's own __init__ ran in `spawn`, before anybody could send to this actor; running it
         # again would replace the inbox under its senders.
         if not hasattr(self, "context"):
             raise TypeError(
-                f"{type(self).__name__}() was called; describe it with ChildSpec.of({type(self).__name__}, ...)"
+                f"{type(self).__name__}() was called; describe it with ChildSpec.of({type(self).__name__}, ...),"
+                f" or, for one that nobody supervises, {type(self).__name__}.start(...)"
             )
 
     def on_start(self) -> None:
@@ -173,13 +175,14 @@ class Actor(Durable, pykka.Actor):
             # pykka's ref.stop() returns when the actor has stopped, so that is when this is answered.
             reply = self.context.take_reply()
             self.context.incarnation().stopped.when_done(lambda: reply.try_set(None))
-            self.stop()
+            self.on_stop_request(Normal())
             return None
         return self._handle_receive(message)
 
     def stop(self) -> None:
-        """End this actor with `Normal()` after the message in hand."""
-        self.on_stop_request(Normal())
+        """End this actor with `Normal()` after the messages that wait now, as pykka does; `context.exit` is quicker."""
+        # As an ask that nobody looks at: a second one, which meets a dead actor, is no dead letter.
+        self.context.incarnation().tell_if_alive(Ask(pykka_messages._ActorStop(), Reply()))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - as pykka's own does
 
     @property
     def actor_ref(self) -> ActorRef[Self]:  # pyright: ignore[reportIncompatibleMethodOverride] - pykka's ref is invariant in its actor
@@ -211,12 +214,14 @@ def spawn(
     parent: ActorPath | None,
     generation: Generation,
     notify: Callable[[ChildNotice], None] | None,
+    made: Callable[[ActorRef[Any]], None] | None = None,
 ) -> ActorRef[Any]:
     """Start one incarnation of `spec` and return at once.
 
     `notify` hears, from any thread: `Started` (then perhaps `Ready`) or `Declined`, and `Exited`
     exactly once, and last. A failed start is an `Exited` without a `Started`; so is a class that
-    cannot be instantiated. For supervisors.
+    cannot be instantiated. `made` is called on the actor's own turn between `__init__` and `on_start`.
+    For supervisors.
 
     Raises:
         Fenced: in a supervisor that was given up on: its successor starts the children.
@@ -225,15 +230,20 @@ def spawn(
     if spawner is not None and spawner.is_fenced():
         spawner.refuse(spec)
     incarnation = Incarnation(
-        system, spec, next(_numbers), path=path, parent=parent, generation=generation, notify=notify
+        system, spec, next(spawn_numbers), path=path, parent=parent, generation=generation, notify=notify
     )
     actor, make = _allocate(spec)
     actor.context = Context(incarnation)
     incarnation.actor = actor
     ref: ActorRef[Any] = ActorRef(incarnation)
     actor._actor_ref = ref  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - pykka's slot for it
-    incarnation.start(make)
+    incarnation.start(make if made is None else partial(_make_and_tell, make, partial(made, ref)))
     return ref
+
+
+def _make_and_tell(make: Callable[[], None], made: Callable[[], None]) -> None:
+    make()
+    made()
 
 
 def _allocate(spec: ChildSpec) -> tuple[Actor, Callable[[], None]]:

@@ -5,16 +5,28 @@ incarnations that lived in that place. Only the pair names one incarnation, so e
 message about an earlier life can be told apart (supervision.md A.15).
 """
 
+import itertools
 import re
 from typing import Final, NewType
 
-__all__ = ["CHILD_ID_RULE", "ActorPath", "ChildId", "Generation", "child_path", "is_child_id", "parse_path"]
+__all__ = [
+    "CHILD_ID_RULE",
+    "ActorPath",
+    "ChildId",
+    "Generation",
+    "child_path",
+    "is_child_id",
+    "parse_path",
+    "spawn_numbers",
+]
 
 ActorPath = NewType("ActorPath", str)
 ChildId = NewType("ChildId", str)
 Generation = NewType("Generation", int)
 
 CHILD_ID_RULE: Final = "1 to 64 of letters, digits, '_', '-' and '.', beginning with a letter or digit"
+spawn_numbers: Final = itertools.count(1)  # one for each incarnation of this process, in the order of their starts
+
 _CHILD_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 

@@ -24,6 +24,7 @@ from treewarden.actors._life import Ask, InlineAsk, thread, watched
 from treewarden.actors._links import Signal
 from treewarden.actors._messages import Kill, Stop
 from treewarden.actors._post_mortem import NOTHING
+from treewarden.actors._pykka_hooks import hear_failure
 from treewarden.actors._reply import Reply
 from treewarden.actors._requests import StateRequest, attend, turn_away_requests
 from treewarden.actors._starting import Starting
@@ -77,7 +78,7 @@ class Incarnation(Starting):
         signals interrupt: what they raise would be the actor's crash.
         """
         here = thread.here
-        if watched or here.is_main or len(here.inline) >= INLINE_DEPTH or self._attention or self._user_lane:
+        if watched or here.is_main or len(here.inline) >= INLINE_DEPTH or not self._has_nothing_to_do():
             return None
         try:
             self._token.pop()
@@ -89,7 +90,7 @@ class Incarnation(Starting):
         answered = False
         try:
             self._busy = True  # before the look, as in `_handle_batch`
-            if not (self._attention or self._user_lane):
+            if self._has_nothing_to_do():
                 here.incarnation = self
                 here.inline.append(InlineAsk(asker, self, ask.reply))
                 answered = True
@@ -110,6 +111,9 @@ class Incarnation(Starting):
                 "slow inline answer; a worker answers from now on", seconds=took, message=type(ask.message).__name__
             )
         return took
+
+    def _has_nothing_to_do(self) -> bool:
+        return not (self._attention or self._user_lane)
 
     def _leave(self) -> None:
         """Be run by nobody, and by somebody soon if there is work."""
@@ -276,6 +280,8 @@ class Incarnation(Starting):
 
     def _failed(self, message: object, error: BaseException, reply: Reply[Any] | None) -> None:
         """`error` came out of the handler of `message`: a refusal, or a crash."""
+        if not isinstance(error, Rejected):
+            hear_failure(self, error)  # still its own code, and the frames are still there
         self._busy = False
         if isinstance(error, Rejected):
             if reply is None:

@@ -20,6 +20,8 @@ from abc import ABC, abstractmethod
 from collections import deque
 from typing import Any
 
+from pykka import messages as pykka_messages
+
 from treewarden.actors._dispatcher import run_steppers
 from treewarden.actors._errors import ActorDead, MailboxFull, NotAnswered
 from treewarden.actors._events import DeadLetter
@@ -115,6 +117,9 @@ class Lanes(Life, ABC):
 
     def _find_place(self, room: Room, message: object, patience: float) -> None:
         if room.put(message):
+            return
+        if isinstance(message, Ask) and isinstance(message.message, pykka_messages._ActorStop):  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - what pykka's ref.stop() sends
+            self._user_lane.append(message)  # a full mailbox must not keep an actor from being stopped
             return
         match room.bound.overflow:
             case Overflow.DROP if not isinstance(message, Ask):

@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, final
@@ -26,6 +27,7 @@ from treewarden.actors import (
     ChildSpec,
     Exited,
     Intensity,
+    ListedTree,
     Names,
     Reply,
     RuntimeStarted,
@@ -36,6 +38,7 @@ from treewarden.actors import (
     StopReport,
     SystemClock,
     child_path,
+    join_pykka_registry,
     parse_path,
     spawn,
 )
@@ -288,6 +291,7 @@ class Runtime:
             snapshots=snapshots,
         )
         self._start_parts()
+        self._closers.callback(join_pykka_registry(self._listed))
         self._hub.emit(RuntimeStarted(self._root.path, os.getpid()))
         running = self._root.start(self._system)
         if running is not None:
@@ -327,6 +331,11 @@ class Runtime:
 
     def _report(self, error: BaseException) -> None:
         self._logs.of_actor(child_path(ROOT_PARENT, SYSTEM)).error("internal error", error=repr(error))
+
+    def _listed(self) -> tuple[ListedTree]:
+        """The tree, as `pykka.ActorRegistry` knows it: without the runtime's own parts."""
+        stop = partial(self.request_stop, "ActorRegistry.stop_all()")
+        return (ListedTree(self._registry.below(self._root.path), stop),)
 
     # Stopping
 
