@@ -26,7 +26,7 @@ from treewarden.actors._dispatcher import run_steppers
 from treewarden.actors._errors import ActorDead, MailboxFull, NotAnswered
 from treewarden.actors._events import DeadLetter
 from treewarden.actors._exits import ExitReason, describe_exit
-from treewarden.actors._life import Ask, Life, running_incarnation, watched
+from treewarden.actors._life import Ask, Life, running_incarnation, thread, watched
 from treewarden.actors._links import Signal
 from treewarden.actors._mailbox import Overflow, Room
 from treewarden.actors._reply import Reply
@@ -124,10 +124,15 @@ class Lanes(Life, ABC):
         match room.bound.overflow:
             case Overflow.DROP if not isinstance(message, Ask):
                 self.system.events.emit(DeadLetter(self.path, type(message).__name__))
-            case Overflow.BLOCK if running_incarnation() is not self:  # its own mailbox nobody would empty
+            case Overflow.BLOCK if not self._is_held_up_here():
                 self._wait_for_place(room, message, min(patience, room.bound.within))
             case _:
                 raise MailboxFull(self.path, room.bound.limit)
+
+    def _is_held_up_here(self) -> bool:
+        """Whether the calling thread is in this actor's code: then nobody would empty its mailbox meanwhile."""
+        here = thread.here
+        return here.incarnation is self or any(inline.asker is self for inline in here.inline)
 
     def _wait_for_place(self, room: Room, message: object, within: float) -> None:
         clock = self.system.clock
