@@ -101,10 +101,13 @@ class Room:
         gate = threading.Lock()
         gate.acquire()
         self.when_made(gate.release)
-        with worker_waits():
-            made = gate.acquire(timeout=min(max(seconds, 0.0), threading.TIMEOUT_MAX))
-        if not made:
-            self.forget(gate.release)
+        made = False
+        try:
+            with worker_waits():
+                made = gate.acquire(timeout=min(max(seconds, 0.0), threading.TIMEOUT_MAX))
+        finally:
+            if not made:  # in vain, or a signal's handler raised on the main thread
+                self.forget(gate.release)
         return made
 
     def forget(self, callback: Callable[[], object]) -> None:
