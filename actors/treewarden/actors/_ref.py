@@ -1,7 +1,6 @@
 """How to reach an actor: a ref names one incarnation, an address a place in the tree."""
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, final, overload
 
 import pykka
@@ -112,8 +111,10 @@ class ActorRef(pykka.ActorRef[A]):
                     made = asyncio.Event()
 
                     def wake(made: asyncio.Event = made) -> None:
-                        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                        try:
                             loop.call_soon_threadsafe(made.set)
+                        except RuntimeError:  # the loop was closed: nobody waits here any more
+                            room.made()
 
                     room.when_made(wake)
                     try:
