@@ -146,6 +146,9 @@ class Lanes(Life, ABC):
                 raise MailboxFull(self.path, room.bound.limit)
             if self._exit_reason is not None:
                 raise self._dead()
+            if watched and (sender := running_incarnation()) is not None and sender.is_fenced():
+                room.made()  # the place is for the next: whoever was given up on meanwhile is not let in
+                sender.refuse(message)
 
     # On the actor's own turn
 
