@@ -73,12 +73,15 @@ class Lanes(Life, ABC):
         if room is None or room.bound.overflow is not Overflow.BLOCK:
             self.tell(message)
             return True
-        if watched:
-            self._look_at_sender(message)
+        sender = running_incarnation() if watched else None
+        if sender is not None and sender.is_fenced():
+            sender.refuse(message)
         if self._exit_reason is not None:
             raise self._dead()
         if not room.put(message):
             return False
+        if sender is not None:  # counted only now: it may have been offered before
+            self._look_at_sender(message)
         if self._token:
             self._wake()
         if self._fenced:
