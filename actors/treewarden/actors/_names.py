@@ -13,7 +13,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
-from treewarden.actors._errors import ActorDead, AlreadyRegistered
+from treewarden.actors._errors import ActorDead, AlreadyRegistered, MailboxFull
 
 if TYPE_CHECKING:
     from treewarden.actors._life import Life
@@ -70,7 +70,7 @@ class Names:
         return () if joined is None else tuple(filter(_runs, tuple(joined.values())))
 
     def dispatch(self, topic: str, message: object) -> int:
-        """Tell `message` to every member of `topic`; how many took it. One that has just ended is passed over.
+        """Tell `message` to every member of `topic`; how many took it. One that has just ended, or is full, is passed over.
 
         Raises:
             Fenced: in an actor that was given up on.
@@ -79,8 +79,8 @@ class Names:
         for member in self.members(topic):
             try:
                 member.ref.tell(message)
-            except ActorDead:
-                continue  # it was about to leave the topic anyway
+            except (ActorDead, MailboxFull):
+                continue  # it was about to leave the topic anyway, or has more than it can do: the others shall hear
             told += 1
         return told
 
