@@ -286,6 +286,7 @@ def test_a_topic_is_told_to_all_its_members_though_one_of_them_is_full(steps: "S
     got: list[Any] = []
     for path in ("/a", "/full", "/z"):
         member = steps.spawn(bounded(1), got, path=path)
+        steps.directory.register(member.path, member)
         steps.system.names.join(member.incarnation(), "topic", None)
         if path == "/full":
             member.tell("before")
@@ -667,8 +668,7 @@ def forget_pending(task: "asyncio.Task[None]") -> None:
     """Have asyncio say nothing of a task whose loop was closed; the test means it."""
     task._log_destroy_pending = False  # type: ignore[attr-defined]  # pyright: ignore
     coroutine: Coroutine[Any, Any, None] = task.get_coro()  # type: ignore[assignment]  # pyright: ignore
-    with pytest.raises(RuntimeError):
-        coroutine.close()
+    coroutine.close()
 
 
 # Actors that send
