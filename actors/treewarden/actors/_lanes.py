@@ -18,7 +18,7 @@ Not promised: anything without a GIL.
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pykka import messages as pykka_messages
 
@@ -32,6 +32,9 @@ from treewarden.actors._mailbox import Overflow, Room
 from treewarden.actors._reply import Reply
 from treewarden.actors._requests import turn_away_requests
 from treewarden.actors._status import Status
+
+if TYPE_CHECKING:
+    from treewarden.actors._incarnation import Incarnation
 
 __all__ = ["Lanes"]
 
@@ -80,8 +83,8 @@ class Lanes(Life, ABC):
             raise self._dead()
         if not room.put(message):
             return False
-        if sender is not None:  # counted only now: it may have been offered before
-            self._look_at_sender(message)
+        if sender is not None:  # only now: it may have been offered before
+            _note_sent(sender, message)
         if self._token:
             self._wake()
         if self._fenced:
@@ -111,8 +114,8 @@ class Lanes(Life, ABC):
             return
         if sender.is_fenced():
             sender.refuse(message)
-        if sender.instrument is not None and self._exit_reason is None:
-            sender.instrument.sent(sender, message.message if isinstance(message, Ask) else message)
+        if self._exit_reason is None:
+            _note_sent(sender, message)
 
     def _dead(self) -> ActorDead:
         assert self._exit_reason is not None
@@ -230,3 +233,8 @@ class Lanes(Life, ABC):
                 self.system.events.emit(DeadLetter(self.path, type(item).__name__))
         if self.room is not None:
             self.room.close()
+
+
+def _note_sent(sender: "Incarnation", message: object) -> None:
+    if sender.instrument is not None:
+        sender.instrument.sent(sender, message.message if isinstance(message, Ask) else message)
