@@ -270,11 +270,12 @@ def test_the_message_in_hand_has_left_the_mailbox(hold: Hold) -> None:
 
 def test_one_that_was_refused_in_a_handler_crashes_its_sender_and_not_the_actor_that_is_full(steps: "Steps") -> None:
     full = steps.spawn(bounded(1), [], path="/full")
-    full.tell("one")
+    steps.settle()
     full.incarnation()._token.pop()  # a worker is inside
+    full.tell("one")
     sender = steps.spawn(Taker, [], path="/sender")
     sender.tell(doing(lambda _: full.tell("two")))
-    steps.settle()
+    steps.dispatcher.run_until_idle()
 
     assert [False, True] == [sender.is_alive(), full.is_alive()]
     full.incarnation()._token.append(True)
