@@ -187,10 +187,10 @@ def each_of(ways: dict[str, Way]) -> pytest.MarkDecorator:
     [
         (lambda: MailboxBound(0), ValueError, "0", "1 or more"),
         (lambda: MailboxBound(-3), ValueError, "-3", "1 or more"),
-        (lambda: MailboxBound(1.5), TypeError, "1.5", "1 or more"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-        (lambda: MailboxBound("9"), TypeError, "'9'", "1 or more"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        (lambda: MailboxBound(1.5), TypeError, "1.5", "1 or more"),  # type: ignore[arg-type]
+        (lambda: MailboxBound("9"), TypeError, "'9'", "1 or more"),  # type: ignore[arg-type]
         (lambda: MailboxBound(True), TypeError, "True", "1 or more"),
-        (lambda: MailboxBound(1, "block"), TypeError, "'block'", "Overflow"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        (lambda: MailboxBound(1, "block"), TypeError, "'block'", "Overflow"),  # type: ignore[arg-type]
         (lambda: MailboxBound(1, Overflow.BLOCK, within=0), ValueError, "0", "above 0"),
         (lambda: MailboxBound(1, Overflow.BLOCK, within=-1.0), ValueError, "-1.0", "above 0"),
         (lambda: MailboxBound(1, Overflow.BLOCK, within=float("inf")), ValueError, "inf", "finite"),
@@ -397,9 +397,7 @@ def test_who_waits_for_an_actor_that_ends_is_told_at_once(
     assert [] == held.got
 
 
-def test_a_worker_that_waits_for_a_place_is_replaced_at_once(
-    threads: "Threads", hold: Hold, wait_for: Wait
-) -> None:
+def test_a_worker_that_waits_for_a_place_is_replaced_at_once(threads: "Threads", hold: Hold, wait_for: Wait) -> None:
     """Without the watcher's help: it is put to sleep for good."""
     threads.dispatcher._watcher_asleep = False
     held = hold(bounded(1, Overflow.BLOCK))
@@ -549,7 +547,7 @@ def test_a_send_is_let_in_exactly_if_there_is_a_place(
                     assert waiting >= limit
                     assert overflow is Overflow.REFUSE
             case "ask":
-                was_put = not ref.ask(number, block=False).is_set()  # type: ignore[attr-defined]  # pyright: ignore
+                was_put = not ref.ask(number, block=False).is_set()  # type: ignore[attr-defined]
                 assert was_put == (waiting < limit)
             case "own":
                 ref.incarnation().tell_if_alive(number)
@@ -646,9 +644,7 @@ def test_a_wait_that_a_signal_ends_leaves_nobody_behind(wait_for: Wait) -> None:
     assert not room._waiting
 
 
-def test_a_place_that_a_closed_loop_is_told_of_goes_to_the_next(
-    threads: "Threads", hold: Hold, wait_for: Wait
-) -> None:
+def test_a_place_that_a_closed_loop_is_told_of_goes_to_the_next(threads: "Threads", hold: Hold, wait_for: Wait) -> None:
     held = hold(bounded(1, Overflow.BLOCK))
     loop = asyncio.new_event_loop()
     task = loop.create_task(held.ref.tell_async("from a loop that is closed"))
@@ -667,8 +663,8 @@ def test_a_place_that_a_closed_loop_is_told_of_goes_to_the_next(
 
 def forget_pending(task: "asyncio.Task[None]") -> None:
     """Have asyncio say nothing of a task whose loop was closed; the test means it."""
-    task._log_destroy_pending = False  # type: ignore[attr-defined]  # pyright: ignore
-    coroutine: Coroutine[Any, Any, None] = task.get_coro()  # type: ignore[assignment]  # pyright: ignore
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    coroutine: Coroutine[Any, Any, None] = task.get_coro()  # type: ignore[assignment]
     coroutine.close()
 
 
@@ -713,7 +709,9 @@ def test_an_actor_never_waits_for_a_place_in_that_of_one_that_its_thread_is_insi
         return -1
 
     def ask(_: Taker) -> tuple[int, int]:
-        return threading.get_ident(), between.ask(doing(lambda _: inner.ask(fill, timeout=None)), timeout=None)
+        return threading.get_ident(), between.ask(
+            doing(lambda _: inner.ask(fill, timeout=None)), block=True, timeout=None
+        )
 
     here, there = asker.ask(ask)
     assert here == there, "it was asked inline"
@@ -853,9 +851,7 @@ def test_no_bound_keeps_an_actor_from_being_stopped(steps: "Steps", overflow: Ov
     assert not ref.is_alive()
 
 
-def test_a_suspended_actor_with_a_full_mailbox_is_looked_at_and_goes_on(
-    threads: "Threads", wait_for: Wait
-) -> None:
+def test_a_suspended_actor_with_a_full_mailbox_is_looked_at_and_goes_on(threads: "Threads", wait_for: Wait) -> None:
     got: list[Any] = []
     ref = threads.spawn(bounded(2, Overflow.BLOCK), got)
     ref.sys.suspend()
