@@ -11,6 +11,7 @@ wakes the other, which is what an ask costs. The asker cannot give up meanwhile;
 long for such an answer is asked the other way from then on.
 """
 
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, final
@@ -119,8 +120,8 @@ class Incarnation(Starting):
         """Be run by nobody, and by somebody soon if there is work."""
         self._busy = False
         self._inside = None
-        if watched:
-            while self in watched:  # twice if the fence came when it had begun to run
+        while self in watched:  # twice if the fence came when it had begun to run
+            with contextlib.suppress(ValueError):  # whoever raised the fence has just taken it out
                 watched.remove(self)
         if self.own_thread is not None and self.status is Status.STOPPED:
             self.own_thread.end()
