@@ -20,7 +20,7 @@ from pykka import messages as pykka_messages
 
 from treewarden.actors._errors import ActorCrashed, ActorDead, Rejected
 from treewarden.actors._events import MessageFenced
-from treewarden.actors._exits import ExitReason
+from treewarden.actors._exits import Crashed, ExitReason
 from treewarden.actors._life import Ask, InlineAsk, thread, watched
 from treewarden.actors._links import Signal
 from treewarden.actors._messages import Kill, Stop
@@ -120,7 +120,7 @@ class Incarnation(Starting):
         """Be run by nobody, and by somebody soon if there is work."""
         self._busy = False
         self._inside = None
-        while self in watched:  # twice if the fence came when it had begun to run
+        while watched and self in watched:  # twice if the fence came when it had begun to run
             with contextlib.suppress(ValueError):  # whoever raised the fence has just taken it out
                 watched.remove(self)
         if self.own_thread is not None and self.status is Status.STOPPED:
@@ -291,19 +291,24 @@ class Incarnation(Starting):
                 reply.try_fail(error)
             return
         crash = self._crashed(error)
+        try:
+            self._end_of_crash(message, crash, reply)
+        finally:
+            # The asker hears of it after the exit was declared, as OTP's caller does: whoever acts on
+            # the error finds the actor gone.
+            if reply is not None:
+                reply.try_fail(error if isinstance(error, Exception) else ActorCrashed(crash))
+
+    def _end_of_crash(self, message: object, crash: Crashed, reply: Reply[Any] | None) -> None:
         if self._exit_reason is not None:  # fenced meanwhile, perhaps it was `Fenced`; the next turn cleans up
             self._report_late(crash)
-        else:
-            if reply is not None:
-                # Taken for later or not, the exception is its answer now.
-                if self._deferred is not None:
-                    self._deferred.discard(reply)
-                self._in_hand = Ask(message, reply)
-            self._end(crash)
-        # The asker hears of it after the exit was declared, as OTP's caller does: whoever acts on
-        # the error finds the actor gone.
+            return
         if reply is not None:
-            reply.try_fail(error if isinstance(error, Exception) else ActorCrashed(crash))
+            # Taken for later or not, the exception is its answer now.
+            if self._deferred is not None:
+                self._deferred.discard(reply)
+            self._in_hand = Ask(message, reply)
+        self._end(crash)
 
     def _answer(self, reply: Reply[Any], answer: object) -> None:
         if self._fenced:
