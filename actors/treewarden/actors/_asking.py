@@ -11,7 +11,8 @@ taken to be answered later (`context.take_reply`): that one may be set by anybod
 for it is not held up for sure.
 
 An actor whose ask is being answered inline (on its own thread) waits as well, once the one that answers
-does: it is entered together with that one.
+does: it is entered together with that one. Its thread is held until that one returns, so an answer that
+is there or was taken for later does not make its wait less certain.
 
 Not seen: waits that are not on a reply (locks, events, queues), those of threads that an actor
 started itself, an `await` in an event loop of its own, and cycles through another runtime.
@@ -75,7 +76,7 @@ class Asks:
             # First, for `wait` itself may lead to one of them.
             for inline in wait.below:
                 if inline.asker is not None:
-                    self._waits[inline.asker] = _Link(inline.asker, inline.asked, inline.reply)
+                    self._waits[inline.asker] = _Link(inline.asker, inline.asked, inline.reply, is_held=True)
             cycle = self._cycle(wait.link)
             if cycle is None:
                 self._waits[wait.link.asker] = wait.link
@@ -111,14 +112,16 @@ class Asks:
 class _Link:
     """One actor waits on another."""
 
-    __slots__ = ("asked", "asker", "reply")
+    __slots__ = ("asked", "asker", "is_held", "reply")
 
-    def __init__(self, asker: "Life", asked: "Life", reply: "Reply[Any]") -> None:
+    def __init__(self, asker: "Life", asked: "Life", reply: "Reply[Any]", *, is_held: bool = False) -> None:
         self.asker, self.asked, self.reply = asker, asked, reply
+        self.is_held = is_held  # the answer is worked out on the asker's thread
 
     def is_certain(self) -> bool:
-        """Whether only a later turn of the one who was asked can end this wait (but for its deadline)."""
-        return not (self.reply.is_set() or self.asked.has_ended() or self.asked.has_taken(self.reply))
+        """Whether only the one who was asked can end this wait (but for its deadline)."""
+        # One that is held cannot go on before that one returns, whoever has answered it meanwhile.
+        return self.is_held or not (self.reply.is_set() or self.asked.has_ended() or self.asked.has_taken(self.reply))
 
 
 @final
