@@ -156,7 +156,10 @@ class ActorRef(pykka.ActorRef[A]):
             if took is not None:
                 if timeout is not None and took > timeout:
                     raise pykka.Timeout(f"{timeout} seconds")
-                return reply.get(timeout=None if timeout is None else timeout - took)  # perhaps it was taken for later
+                if reply.is_set():
+                    return reply.get()
+                with self._incarnation.waited_on(reply):  # it was taken to be answered later
+                    return reply.get(timeout=None if timeout is None else timeout - took)
         # Before it is sent: what is refused must not be handled.
         with self._incarnation.waited_on(reply):
             if self._incarnation.room is not None:
