@@ -229,19 +229,19 @@ def test_messages_of_one_sender_arrive_in_order(threads: "Threads") -> None:
 # When its thread ends
 
 
-@pytest.mark.parametrize(
-    ("how", "end"),
-    [
-        ("stop", lambda ref: ref.request_stop()),
-        ("kill", lambda ref: ref.kill()),
-        ("abandon", lambda ref: ref.incarnation().abandon(LOST)),
-        ("crash", lambda ref: ref.tell(doing(lambda _: 1 / 0))),
-        ("exit", lambda ref: ref.tell(doing(lambda actor: actor.context.exit()))),
-        ("pykka's stop", lambda ref: ref.stop(timeout=PATIENCE)),
-    ],
-)
+ENDS: Final[dict[str, Callable[[ActorRef[Any]], object]]] = {
+    "stop": lambda ref: ref.request_stop(),
+    "kill": lambda ref: ref.kill(),
+    "abandon": lambda ref: ref.incarnation().abandon(LOST),
+    "crash": lambda ref: ref.tell(doing(lambda _: 1 / 0)),
+    "exit": lambda ref: ref.tell(doing(lambda actor: actor.context.exit())),
+    "pykka's stop": lambda ref: ref.stop(timeout=PATIENCE),
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_the_thread_ends_with_its_actor(
-    threads: "Threads", wait_for: Wait, how: str, end: Callable[[ActorRef[Any]], object]
+    threads: "Threads", wait_for: Wait, end: Callable[[ActorRef[Any]], object]
 ) -> None:
     ran: list[threading.Thread] = []
     ref = threads.spawn(Own, ran)
@@ -275,13 +275,11 @@ def test_the_thread_ends_with_a_start_that_comes_to_nothing(
         assert [Crashed] == [type(exited.reason) for exited in threads.exits()]
 
 
-@pytest.mark.parametrize("end", [lambda ref: ref.kill(), lambda ref: ref.request_stop()], ids=["kill", "stop"])
-def test_one_that_is_ended_before_it_began_leaves_no_thread(
-    threads: "Threads", wait_for: Wait, end: Callable[[ActorRef[Any]], None]
-) -> None:
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_one_that_is_ended_before_it_began_leaves_no_thread(threads: "Threads", wait_for: Wait, how: str) -> None:
     for number in range(30):
         ref = threads.spawn(Own, path=f"/a{number}")
-        end(ref)
+        ENDS[how](ref)
         ref.wait_stopped(timeout=PATIENCE)
 
     wait_for(lambda: [] == own_threads(), "all threads ended")
