@@ -15,6 +15,7 @@ __all__ = ["Growth", "Look", "Step", "grow"]
 
 COMPUTING: Final = 0.7  # of one core: from here on the workers are at work, not stuck
 LONGEST_PAUSE: Final = 1024  # looks
+MOST_AT_ONCE: Final = 1024  # workers; at a dispatcher's limit the looks go on for as long as its handlers are stuck
 
 
 @final
@@ -57,7 +58,7 @@ def grow(growth: Growth, look: Look) -> Step:
     if look.moved:
         return Step(growth)
     if look.used < COMPUTING:
-        return Step(Growth(2 * growth.burst, growth.pause), add=min(growth.burst, look.queued))
+        return Step(Growth(min(2 * growth.burst, MOST_AT_ONCE), growth.pause), add=min(growth.burst, look.queued))
     if growth.paused + 1 < growth.pause:
         return Step(Growth(growth.burst, growth.pause, growth.paused + 1))
     return Step(Growth(growth.burst, min(2 * growth.pause, LONGEST_PAUSE)), add=1)
