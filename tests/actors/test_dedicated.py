@@ -138,9 +138,7 @@ def test_its_timers_and_messages_to_itself_run_on_it_too(threads: "Threads") -> 
     assert 1 == len(set(ran))
 
 
-def test_six_hundred_that_block_leave_the_shared_workers_alone(
-    threads: "Threads", gate: threading.Event
-) -> None:
+def test_six_hundred_that_block_leave_the_shared_workers_alone(threads: "Threads", gate: threading.Event) -> None:
     """More than there may be workers."""
     inside = threading.Semaphore(0)
 

@@ -353,9 +353,7 @@ def test_an_actor_that_takes_long_to_answer_is_not_asked_inline_again(
     assert outside(lambda: is_inline(again)), "another incarnation may be quicker"
 
 
-def test_an_inline_answer_that_comes_after_the_deadline_is_a_timeout(
-    clock: JumpingClock, quick: ActorRef[Any]
-) -> None:
+def test_an_inline_answer_that_comes_after_the_deadline_is_a_timeout(clock: JumpingClock, quick: ActorRef[Any]) -> None:
     def be_late(_: Quick) -> str:
         clock.jump(6.0)
         return "too late"
@@ -402,7 +400,9 @@ def test_a_crash_reaches_the_asker_when_the_end_was_declared(threads: "Threads",
     assert [] == threads.lines
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()], ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()], ids=lambda error: type(error).__name__
+)
 def test_an_exit_inside_ends_the_actor_and_not_the_thread_of_its_asker(
     threads: "Threads", quick: ActorRef[Any], error: BaseException
 ) -> None:
@@ -443,7 +443,9 @@ def test_an_actor_whose_end_cannot_be_reported_still_answers_its_asker(
     assert ["no port"] == [str(error) for error in unhandled]
 
 
-def test_an_answer_that_was_taken_for_later_is_waited_for(quick: ActorRef[Any], threads: "Threads", wait_for: Wait) -> None:
+def test_an_answer_that_was_taken_for_later_is_waited_for(
+    quick: ActorRef[Any], threads: "Threads", wait_for: Wait
+) -> None:
     kept: list[Reply[Any]] = []
     (asker,) = rest(threads, "/asker")
     answer = asker.ask(
