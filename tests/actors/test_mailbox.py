@@ -23,7 +23,7 @@ from treewarden.actors import (
     Reply,
     Unresponsive,
 )
-from treewarden.actors._incarnation import BATCH
+from treewarden.actors._lanes import BATCH
 
 if TYPE_CHECKING:
     from .conftest import Scripted, Steps, Threads, World

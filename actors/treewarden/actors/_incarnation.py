@@ -21,6 +21,7 @@ from pykka import messages as pykka_messages
 from treewarden.actors._errors import ActorCrashed, ActorDead, Rejected
 from treewarden.actors._events import MessageFenced
 from treewarden.actors._exits import Crashed, ExitReason
+from treewarden.actors._lanes import BATCH, Lanes
 from treewarden.actors._life import Ask, InlineAsk, thread, watched
 from treewarden.actors._links import Signal
 from treewarden.actors._messages import Kill, Stop
@@ -31,10 +32,8 @@ from treewarden.actors._requests import StateRequest, attend, turn_away_requests
 from treewarden.actors._starting import Starting
 from treewarden.actors._status import Status
 
-__all__ = ["INLINE_WITHIN", "Incarnation"]
+__all__ = ["Incarnation"]
 
-BATCH: Final = 64  # messages one turn on a worker may handle
-INLINE_WITHIN: Final = 0.1  # seconds; who takes longer for an inline answer is not asked inline again
 INLINE_DEPTH: Final = 16  # inline answers within each other: each takes a few frames of one stack
 
 # What is not simply given to `on_receive`.
@@ -56,8 +55,8 @@ class Incarnation(Starting):
 
     __slots__ = ()
 
-    def run(self) -> None:
-        """Handle up to a batch of messages on the calling worker, which holds the token."""
+    def run(self, turns: int = BATCH) -> None:
+        """Take so many turns at most, on the calling thread, which holds the token."""
         here = thread.here
         outer = here.incarnation
         here.incarnation = self
@@ -65,7 +64,7 @@ class Incarnation(Starting):
         if self._fenced or self.instrument is not None:
             watched.append(self)
         try:
-            self._handle_batch()
+            self._handle_batch(turns)
         except BaseException as error:  # noqa: BLE001 - worker boundary: without it the token would be lost
             self._collapse(error)
         finally:
@@ -76,7 +75,8 @@ class Incarnation(Starting):
         """Answer `ask` now, on the calling thread; how many seconds that took, None if it cannot be done.
 
         It can be if the actor allows it and is at rest with an empty mailbox. Not on the main thread, which
-        signals interrupt: what they raise would be the actor's crash.
+        signals interrupt: what they raise would be the actor's crash. A supervisor has the calling thread
+        go on with what the answer waits for (see `_run_ahead`).
         """
         here = thread.here
         if watched or here.is_main or len(here.inline) >= INLINE_DEPTH or not self._has_nothing_to_do():
@@ -85,9 +85,10 @@ class Incarnation(Starting):
             self._token.pop()
         except IndexError:
             return None
-        clock, asker = self.system.clock, here.incarnation
+        clock, asker, outer = self.system.clock, here.incarnation, here.ahead
         began = clock.monotonic()
         self._inside = (here.ident, began)
+        here.ahead = [] if self.is_supervisor() else None
         answered = False
         try:
             self._busy = True  # before the look, as in `_handle_batch`
@@ -99,6 +100,7 @@ class Incarnation(Starting):
         except BaseException as error:  # noqa: BLE001 - worker boundary: without it the token would be lost
             self._collapse(error)
         finally:
+            ahead, here.ahead = here.ahead, outer
             if answered:
                 here.inline.pop()
                 here.incarnation = asker
@@ -106,12 +108,37 @@ class Incarnation(Starting):
         if not answered:
             return None
         took = clock.monotonic() - began
-        if took > INLINE_WITHIN:
-            self.inline = False
-            self.system.log(self.path).warning(
-                "slow inline answer; a worker answers from now on", seconds=took, message=type(ask.message).__name__
-            )
+        if ahead is None:
+            self.judge_inline(took, type(ask.message).__name__)
+        elif ahead:
+            self._run_ahead(ahead, ask.reply)
+            took = clock.monotonic() - began
         return took
+
+    def _run_ahead(self, ahead: list[Lanes], reply: Reply[Any]) -> None:
+        """Run what this supervisor has set going, as far as `reply` waits for it; the rest is for the workers.
+
+        That is a child that starts, and then the supervisor again, which hears that it has started: two
+        thread switches less. A child that allows inline asks allows this as well. While its own code runs,
+        which might block, nothing is kept from the workers.
+        """
+        here, clock = thread.here, self.system.clock
+        asker, outer = here.incarnation, here.ahead
+        here.ahead = ahead
+        try:
+            while ahead and not reply.is_set():
+                following = ahead.pop(0)
+                _leave_to_workers(ahead)
+                began = clock.monotonic()
+                here.inline.append(InlineAsk(asker, following, reply))
+                try:
+                    following.run(BATCH if following.is_supervisor() else 1)
+                finally:
+                    here.inline.pop()
+                following.judge_inline(clock.monotonic() - began, "its start")
+        finally:
+            here.ahead = outer
+            _leave_to_workers(ahead)
 
     def _has_nothing_to_do(self) -> bool:
         return not (self._attention or self._user_lane)
@@ -129,11 +156,11 @@ class Incarnation(Starting):
         if self._has_work():
             self._wake()
 
-    def _handle_batch(self) -> None:
+    def _handle_batch(self, turns: int) -> None:
         lane, room, actor = self._user_lane, self.room, self.actor
         assert actor is not None
         plainly = actor.receives_plainly
-        for _ in range(BATCH):
+        for _ in range(turns):
             if not (lane or self._attention):
                 return
             # In this order: `kill` leaves its order, raises the attention and then looks at `_busy`. One
@@ -317,3 +344,9 @@ class Incarnation(Starting):
             reply.try_fail(ActorDead(f"{self.path} was given up on while it handled this message"))
         else:
             reply.try_set(answer)
+
+
+def _leave_to_workers(ahead: list[Lanes]) -> None:
+    while ahead:
+        each = ahead.pop(0)
+        each.dispatcher.schedule(each)

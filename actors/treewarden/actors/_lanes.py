@@ -18,7 +18,7 @@ Not promised: anything without a GIL.
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pykka import messages as pykka_messages
 
@@ -36,7 +36,9 @@ from treewarden.actors._status import Status
 if TYPE_CHECKING:
     from treewarden.actors._incarnation import Incarnation
 
-__all__ = ["Lanes"]
+__all__ = ["BATCH", "Lanes"]
+
+BATCH: Final = 64  # messages that a worker may handle before others have their turn
 
 
 class Lanes(Life, ABC):
@@ -45,8 +47,8 @@ class Lanes(Life, ABC):
     __slots__ = ()
 
     @abstractmethod
-    def run(self) -> None:
-        """Take the actor up, on the calling worker."""
+    def run(self, turns: int = BATCH) -> None:
+        """Take the actor up, on the calling thread, for so many turns at most."""
 
     def tell(self, message: object, *, patience: float = math.inf) -> None:
         """Put `message` (or an `Ask`) in the mailbox; wait for a place, if it is one that has one wait, `patience` at most.
@@ -204,7 +206,11 @@ class Lanes(Life, ABC):
             self._token.pop()
         except IndexError:
             return  # a worker is inside, or it is on the run queue already
-        self.dispatcher.schedule(self)
+        ahead = thread.here.ahead
+        if ahead is not None and self.inline and _is_in_framework_code():
+            ahead.append(self)
+        else:
+            self.dispatcher.schedule(self)
 
     def _has_work(self) -> bool:
         if not self._attention:
@@ -233,6 +239,12 @@ class Lanes(Life, ABC):
                 self.system.events.emit(DeadLetter(self.path, type(item).__name__))
         if self.room is not None:
             self.room.close()
+
+
+def _is_in_framework_code() -> bool:
+    """Whether the calling thread runs an actor, but none of its user's code, which might block."""
+    running = running_incarnation()
+    return running is not None and (running.is_supervisor() or not running.is_in_own_code())
 
 
 def _note_sent(sender: "Incarnation", message: object) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
+from treewarden.actors._child_spec import ChildType
 from treewarden.actors._crash import as_crash
 from treewarden.actors._dispatcher import DEDICATED
 from treewarden.actors._errors import Fenced
@@ -32,12 +33,13 @@ if TYPE_CHECKING:
     from treewarden.actors._dispatcher import Dispatcher, OwnThread
     from treewarden.actors._incarnation import Incarnation
     from treewarden.actors._instruments import Instrument
+    from treewarden.actors._lanes import Lanes
     from treewarden.actors._links import Ties
     from treewarden.actors._snapshots import Claim
     from treewarden.actors._system import ActorSystem
     from treewarden.actors._timers import Timer
 
-__all__ = ["Ask", "InlineAsk", "Lane", "Life", "running_incarnation", "thread", "watched"]
+__all__ = ["INLINE_WITHIN", "Ask", "InlineAsk", "Lane", "Life", "running_incarnation", "thread", "watched"]
 
 Lane: TypeAlias = deque[object]
 
@@ -58,7 +60,7 @@ class InlineAsk:
 
     __slots__ = ("asked", "asker", "reply")
 
-    def __init__(self, asker: "Incarnation | None", asked: "Incarnation", reply: Reply[Any]) -> None:
+    def __init__(self, asker: "Life | None", asked: "Life", reply: Reply[Any]) -> None:
         self.asker, self.asked, self.reply = asker, asked, reply
 
 
@@ -74,13 +76,15 @@ class _Thread(threading.local):
 class _Here:
     """Whose code runs on one thread. Read and written by that thread alone."""
 
-    __slots__ = ("ident", "incarnation", "inline", "is_main")
+    __slots__ = ("ahead", "ident", "incarnation", "inline", "is_main")
 
     def __init__(self) -> None:
         self.ident: Final = threading.get_ident()
         self.is_main: Final = threading.current_thread() is threading.main_thread()
         self.incarnation: Incarnation | None = None  # whose code it is in; `Incarnation` alone writes it
         self.inline: list[InlineAsk] = []  # outermost first
+        # What a supervisor that is asked inline sets going, for this thread to run; None where nobody does.
+        self.ahead: list[Lanes] | None = None
 
 
 thread: Final = _Thread()
@@ -94,6 +98,8 @@ def running_incarnation() -> "Incarnation | None":
     """The incarnation whose code the calling thread is in, if any."""
     return thread.here.incarnation
 
+
+INLINE_WITHIN: Final = 0.1  # seconds; who takes longer on another's thread is not run there again
 
 _NOBODY: Final = contextlib.nullcontext()
 _making: Final = threading.Lock()  # guards the making of a system lane; held for no more than that
@@ -245,6 +251,14 @@ class Life:
         """The thread that runs this actor now (`threading.get_ident`), and since when (monotonic)."""
         return self._inside
 
+    def is_supervisor(self) -> bool:
+        """Whether its code is the framework's, which blocks nowhere."""
+        return self.spec.actor_class.child_type is ChildType.SUPERVISOR
+
+    def is_in_own_code(self) -> bool:
+        """Whether the code of its class runs."""
+        return self._busy
+
     def mailbox(self) -> int:
         """How many messages wait."""
         return len(self._user_lane)
@@ -298,6 +312,16 @@ class Life:
             watched.append(self)  # until this turn ends; the next ones begin with it
         self.instrument = instrument
         self._attention = True
+
+    # Being asked inline
+
+    def judge_inline(self, took: float, what: str) -> None:
+        """Have workers run it from now on if `what` took too long for the one whose thread did it."""
+        if took > INLINE_WITHIN and not self.is_supervisor():
+            self.inline = False
+            self.system.log(self.path).warning(
+                "slow on another's thread; workers run it from now on", seconds=took, message=what
+            )
 
     # For the layers above
 

@@ -9,8 +9,8 @@ from treewarden.actors._errors import ActorDead, MailboxFull
 from treewarden.actors._events import DeadLetter
 from treewarden.actors._exits import ExitReason, Normal
 from treewarden.actors._ids import ActorPath, Generation, parse_path
-from treewarden.actors._incarnation import INLINE_WITHIN, Incarnation
-from treewarden.actors._life import Ask
+from treewarden.actors._incarnation import Incarnation
+from treewarden.actors._life import INLINE_WITHIN, Ask
 from treewarden.actors._messages import Kill, Stop
 from treewarden.actors._reply import Reply
 from treewarden.actors._sys import SystemCalls

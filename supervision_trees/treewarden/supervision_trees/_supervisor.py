@@ -124,6 +124,7 @@ class Supervisor(Actor):
     """
 
     child_type: ClassVar[ChildType] = ChildType.SUPERVISOR
+    inline_asks: ClassVar[bool] = True  # nothing in here blocks
 
     membership: ClassVar[Membership] = Membership.STATIC
     """What becomes of a child that ended for good."""
