@@ -78,7 +78,7 @@ def test_equal_times_run_in_the_order_they_were_set(errors: list[BaseException],
     ran: list[int] = []
     clock = ManualClock()
     thread = TimerThread(clock, on_error=errors.append)
-    with thread._changed:  # nothing is served until all are set; the lock is reentrant
+    with thread._lock:  # nothing is served until all are set; the lock is reentrant
         for number in range(100):
             thread.after(0.0, partial(ran.append, number))
             clock.after(1.0, partial(ran.append, number))

@@ -17,7 +17,7 @@ from treewarden.actors._names import Names
 from treewarden.actors._ref import ActorRef, Address
 from treewarden.actors._reply import Reply
 from treewarden.actors._system import ActorSystem, Log
-from treewarden.actors._timers import Timer, checked_delay
+from treewarden.actors._timers import Timer
 
 if TYPE_CHECKING:
     from treewarden.actors._child_spec import ChildSpec
@@ -86,7 +86,7 @@ class Context:
             ValueError: if `delay` is NaN.
         """
         self.ensure_current()
-        return _Delayed(self._incarnation, checked_delay(delay), message)
+        return _Delayed(self._incarnation, delay, message)
 
     def send_every(self, period: float, message: object) -> Timer:
         """Tell this actor `message` every `period` seconds, first after one period.
@@ -240,44 +240,61 @@ def _resolved(target: ActorRef[Any] | Address) -> tuple[ActorRef[Any] | Address,
 
 @final
 class _Delayed:
-    """A message on its way to its own actor."""
+    """A message on its way to its own actor: the callback of its timer, and the handle to it."""
+
+    __slots__ = ("_incarnation", "_message", "_timer")
 
     def __init__(self, incarnation: Incarnation, delay: float, message: object) -> None:
-        self._incarnation, self._message = incarnation, message
-        incarnation.keep_timer(self)  # before it is set: it may be delivered at once
-        self._timer = incarnation.system.timers.after(delay, self._deliver)
+        self._incarnation: Incarnation | None = incarnation  # None once it is over
+        self._message = message
+        self._timer = incarnation.system.timers.after(delay, self)
+        incarnation.keep_timer(self)
+
+    def __call__(self) -> None:
+        incarnation, message = self._incarnation, self._message
+        self._let_go()
+        if incarnation is not None:
+            incarnation.tell_if_alive(message)
+
+    def is_pending(self) -> bool:
+        return self._incarnation is not None
 
     def cancel(self) -> bool:
-        self._incarnation.drop_timer(self)
-        return self._timer.cancel()
+        taken = self._timer.cancel()
+        if taken:
+            self._let_go()
+        return taken
 
-    def _deliver(self) -> None:
-        self._incarnation.drop_timer(self)
-        self._incarnation.tell_if_alive(self._message)
+    def _let_go(self) -> None:
+        self._incarnation = self._message = None  # the actor may keep this handle, and it must keep nothing
 
 
 @final
 class _Repeating:
     """A timer that sets itself again; cancelling it cancels the one that is pending."""
 
+    __slots__ = ("_cancelled", "_incarnation", "_message", "_period", "_timer")
+
     def __init__(self, incarnation: Incarnation, period: float, message: object) -> None:
         self._incarnation, self._period, self._message = incarnation, period, message
         self._cancelled = False
-        incarnation.keep_timer(self)
         self._timer = self._set()
+        incarnation.keep_timer(self)
 
-    def cancel(self) -> bool:
-        was_pending = not self._cancelled
-        self._cancelled = True
-        self._incarnation.drop_timer(self)
-        self._timer.cancel()
-        return was_pending
-
-    def _set(self) -> Timer:
-        return self._incarnation.system.timers.after(self._period, self._deliver)
-
-    def _deliver(self) -> None:
+    def __call__(self) -> None:
         # A thread that was given up on cancels nothing, so the end itself ends the series.
         if not self._cancelled and not self._incarnation.has_ended():
             self._timer = self._set()
             self._incarnation.tell_if_alive(self._message)
+
+    def is_pending(self) -> bool:
+        return not self._cancelled
+
+    def cancel(self) -> bool:
+        was_pending = not self._cancelled
+        self._cancelled = True
+        self._timer.cancel()
+        return was_pending
+
+    def _set(self) -> Timer:
+        return self._incarnation.system.timers.after(self._period, self)

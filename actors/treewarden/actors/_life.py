@@ -26,6 +26,7 @@ from treewarden.actors._messages import ChildNotice
 from treewarden.actors._post_mortem import NOTHING, LastWords, name_of
 from treewarden.actors._reply import Reply
 from treewarden.actors._status import Status, may_become
+from treewarden.actors._timers import KeptTimer, TimerGroup
 
 if TYPE_CHECKING:
     from treewarden.actors._actor import Actor
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from treewarden.actors._links import Ties
     from treewarden.actors._snapshots import Claim
     from treewarden.actors._system import ActorSystem
-    from treewarden.actors._timers import Timer
 
 __all__ = ["INLINE_WITHIN", "Ask", "InlineAsk", "Lane", "Life", "running_incarnation", "thread", "watched"]
 
@@ -192,7 +192,7 @@ class Life:
         self._deferred: set[Reply[Any]] | None = None
         self._held = False
         self._ready_deferred = False
-        self._timers: set[Timer] | None = None
+        self._timers: KeptTimer | None = None  # a `TimerGroup`, once there were several
         self.ties: Ties | None = None  # _links guards it
         self._started = False  # whether it has ever run
         self._stop_ordered = False  # whether it has taken a stop request up
@@ -286,23 +286,22 @@ class Life:
         self.system.events.emit(MessageFenced(self.path, self.generation, name))
         raise Fenced(f"{self.path} generation {self.generation} was given up on; its {name} is refused")
 
-    # Timers; set on the actor's own turn, dropped on any thread
+    # Timers, on the actor's own turn
 
-    def keep_timer(self, timer: "Timer") -> None:
+    def keep_timer(self, timer: KeptTimer) -> None:
         """Cancel `timer` when this incarnation ends."""
-        if self._timers is None:
-            self._timers = set()
-        self._timers.add(timer)
-
-    def drop_timer(self, timer: "Timer") -> None:
-        """Forget a timer that has run or was cancelled."""
-        if self._timers is not None:
-            self._timers.discard(timer)
+        kept = self._timers
+        if isinstance(kept, TimerGroup):
+            kept.add(timer)
+        elif kept is None or not kept.is_pending():
+            self._timers = timer  # most have one at a time, and pay for no collection
+        else:
+            self._timers = TimerGroup(kept, timer)
 
     def _cancel_timers(self) -> None:
-        while self._timers:
-            with contextlib.suppress(KeyError):  # the last one has just run, on the timer thread
-                self._timers.pop().cancel()
+        kept, self._timers = self._timers, None
+        if kept is not None:
+            kept.cancel()
 
     # Being watched
 
