@@ -74,9 +74,6 @@ class _Entry:
             return None
         return callback
 
-    def is_pending(self) -> bool:
-        return hasattr(self, "callback")
-
     def cancel(self) -> bool:
         try:
             del self.callback
@@ -141,7 +138,7 @@ class TimerThread:
     def _sweep(self) -> None:
         # What a finalizer or a signal handler sets in between goes to the new heap, and stays there.
         heap, self._heap, self._cancelled = self._heap, [], 0
-        kept = [item for item in heap if item[2].is_pending()]
+        kept = [item for item in heap if hasattr(item[2], "callback")]
         self._heap.extend(kept)
         heapq.heapify(self._heap)
 
@@ -164,7 +161,7 @@ class TimerThread:
             heap = self._heap  # should a finalizer have it swept: what is taken from the old one runs once all the same
             while heap and heap[0][0] <= now and len(found) < BATCH:
                 entry = heapq.heappop(heap)[2]
-                if entry.is_pending():
+                if hasattr(entry, "callback"):
                     found.append(entry)
                 else:
                     self._cancelled = max(self._cancelled - 1, 0)
