@@ -285,6 +285,9 @@ class _Repeating:
         # A thread that was given up on cancels nothing, so the end itself ends the series.
         if not self._cancelled and not self._incarnation.has_ended():
             self._timer = self._set()
+            if self._cancelled:  # since a moment ago, so it was the one before that the canceller met
+                self._timer.cancel()
+                return
             self._incarnation.tell_if_alive(self._message)
 
     def is_pending(self) -> bool:

@@ -229,4 +229,4 @@ class TimerGroup:
     def cancel(self) -> bool:
         """Cancel them all; whether there was one to cancel."""
         kept, self._kept = self._kept, []
-        return any([each.cancel() for each in kept])
+        return sum(each.cancel() for each in kept) > 0  # all of them, not the first
