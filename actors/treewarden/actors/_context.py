@@ -283,12 +283,13 @@ class _Repeating:
 
     def __call__(self) -> None:
         # A thread that was given up on cancels nothing, so the end itself ends the series.
-        if not self._cancelled and not self._incarnation.has_ended():
-            self._timer = self._set()
-            if self._cancelled:  # since a moment ago, so it was the one before that the canceller met
-                self._timer.cancel()
-                return
+        if self._cancelled or self._incarnation.has_ended():
+            return
+        self._timer = self._set()
+        if self.is_pending():
             self._incarnation.tell_if_alive(self._message)
+        else:  # since a moment ago, so it was the one before that the canceller met
+            self._timer.cancel()
 
     def is_pending(self) -> bool:
         return not self._cancelled
