@@ -94,7 +94,7 @@ class TimerThread:
         self._lock = threading.RLock()
         self._heap: list[tuple[float, int, _Entry]] = []
         self._order = itertools.count()  # equal times run in the order they were set
-        self._cancelled = 0  # entries of the heap that only take up room; never too low
+        self._cancelled = 0  # entries of the heap that only take up room, or a few more: some were taken out meanwhile
         self._closed = False
         self._wakes_at = AWAKE  # when the thread looks again by itself; until then only something earlier wakes it
         self._wakes = queue.SimpleQueue[None]()  # one too many costs a look
@@ -148,8 +148,7 @@ class TimerThread:
         while not self._closed:
             due = self._take_due()
             if due:
-                self._call(due)
-                del due  # while it sleeps, the thread must not keep the last one's actor alive
+                self._call(due)  # in a frame of its own: while it sleeps, the thread must keep no callback alive
             else:
                 self._sleep()
 
@@ -159,7 +158,9 @@ class TimerThread:
         found: list[_Entry] = []
         with self._lock:
             heap = self._heap  # should a finalizer have it swept: what is taken from the old one runs once all the same
-            while heap and heap[0][0] <= now and len(found) < BATCH:
+            for _ in range(BATCH):
+                if not heap or heap[0][0] > now:
+                    break
                 entry = heapq.heappop(heap)[2]
                 if hasattr(entry, "callback"):
                     found.append(entry)
