@@ -18,7 +18,6 @@ right to left, one at a time, each within its own time; what ended late is taken
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import assert_never, final
 
 from treewarden.actors import (
@@ -56,6 +55,7 @@ from treewarden.supervision_trees._intensity import RestartWindow
 from treewarden.supervision_trees._restarts import Recalled, Restarts
 from treewarden.supervision_trees._roster import Membership, Roster, stop_patience
 from treewarden.supervision_trees._strategy import SupervisorSettings
+from treewarden.supervision_trees._table import SeenChildren, Slot
 
 __all__ = ["SupervisorMachine"]
 
@@ -81,6 +81,7 @@ class SupervisorMachine:
         follows when this supervisor gives up.
         """
         self._roster = Roster(path, children, membership)
+        self._seen = SeenChildren(self._roster.table)
         self._restarts = Restarts(self._roster, settings, chance=chance, consequence=consequence)
         self._calls = Calls(self._roster, self._restarts, max_children=max_children)
         self._boot = Boot(self._roster)
@@ -91,8 +92,8 @@ class SupervisorMachine:
 
     @property
     def children(self) -> Mapping[ChildId, Child]:
-        """The table, in start order."""
-        return self._roster.table.rows
+        """The table, in start order; each child as it is when it is looked up."""
+        return self._seen
 
     @property
     def settings(self) -> SupervisorSettings:
@@ -171,13 +172,13 @@ class SupervisorMachine:
             case _:
                 assert_never(notice)
 
-    def _started(self, child: Child, *, ready: bool, now: float) -> None:
+    def _started(self, child: Slot, *, ready: bool, now: float) -> None:
         roster = self._roster
-        roster.cancel(StartOverdue(child.id, child.generation))
-        child = roster.table.put(replace(child, started=True, started_at=now, ran=child.generation))
+        roster.start_is_over(child)
+        child.started, child.started_at, child.ran = True, now, child.generation
         if child.state is ChildState.STOPPING:
             return  # told to stop while it started; its end is on the way
-        child = roster.table.put(replace(child, state=ChildState.RUNNING))
+        roster.table.enter(child, ChildState.RUNNING)
         roster.note(Up(child.id, child.generation))
         roster.emit(ChildStarted(roster.path_of(child), child.generation))
         roster.answer_start(child, child.id)
@@ -186,10 +187,10 @@ class SupervisorMachine:
         self._boot.settled(child)
         self._restarts.settled(child)
 
-    def _became_ready(self, child: Child, now: float) -> None:
+    def _became_ready(self, child: Slot, now: float) -> None:
         roster = self._roster
         if child.state is ChildState.RUNNING:
-            roster.table.put(replace(child, ready=True))
+            child.ready = True
             roster.emit(ChildReady(roster.path_of(child), child.generation))
             for dependent in roster.table.dependents(child.id):
                 if dependent.state is ChildState.WAITING and not roster.table.lacking(dependent.spec):
@@ -212,9 +213,11 @@ class SupervisorMachine:
                     self._roster.begin_attempt(child, now)
             case StartOverdue():
                 # Also when it was told to stop meanwhile: a start that hangs hears of that no sooner.
+                child.start_overdue = None
                 if child.live and not child.started:
                     self._roster.note(Abandon(child.id, child.generation, child.spec.start_timeout))
             case StopOverdue():
+                child.stop_overdue = None
                 if child.live and child.state is ChildState.STOPPING:
                     self._roster.note(Abandon(child.id, child.generation, stop_patience(child.spec)))
             case _:
