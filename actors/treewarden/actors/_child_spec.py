@@ -217,6 +217,16 @@ class ChildSpec:
             id_is_given=id is not None,
         )
 
+    def named(self, child: ChildId) -> "ChildSpec":
+        """This spec with `child`, a valid id, as one that was given."""
+        # Not by `replace`, which would check all that was checked before: a supervisor does this at each start.
+        copy = object.__new__(ChildSpec)
+        for name in self.__slots__:
+            object.__setattr__(copy, name, getattr(self, name))
+        object.__setattr__(copy, "id", child)
+        object.__setattr__(copy, "id_is_given", True)
+        return copy
+
 
 def _check_class(found: object) -> None:
     # `Actor` itself cannot be named here, since its module builds on this one; nothing else has a child type.
