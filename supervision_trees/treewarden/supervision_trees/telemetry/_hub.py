@@ -1,7 +1,7 @@
 """The event hub: numbers events, remembers the newest, and hands them to sinks on a thread of its own.
 
-`emit` only notes the event, so no actor waits for a slow terminal, and wakes the thread only if it
-sleeps and somebody has subscribed; woken, it gathers for a moment, so that a burst wakes it once. Memory is bounded: a sink that
+`emit` only notes the event, so no actor waits for a slow terminal. The thread begins with the first
+subscription; woken from its sleep it gathers for a moment, so that a burst wakes it once. Memory is bounded: a sink that
 falls behind by more than is remembered misses the oldest, and a line on stderr says how
 many. A sink that raises is dropped, with one line on stderr; the others and the actors never
 notice.
@@ -42,8 +42,7 @@ class EventHub:
         self._delivered: int = 0  # up to here the subscribers have been served
         self._subscribers: dict[Subscriber, int] = {}  # each with the last event before it came
         self._closed = False
-        self._thread = threading.Thread(target=self._serve, name="treewarden-events", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None  # from the first subscription on
 
     def emit(self, event: Event) -> None:
         """Number `event` and pass it on."""
@@ -59,6 +58,9 @@ class EventHub:
             if not self._subscribers:
                 self._delivered = self._last  # nobody was there to miss what came before
             self._subscribers[subscriber] = self._last
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._serve, name="treewarden-events", daemon=True)
+                self._thread.start()
 
     def since(self, sequence: int, *, limit: int, wait: float) -> tuple[tuple[RecordedEvent, ...], int]:
         """Events after `sequence`, the newest `limit` of them, and how many after it are forgotten or cut.
@@ -77,7 +79,7 @@ class EventHub:
         with self._lock:
             self._closed = True
             self._news.notify_all()
-        if self._thread is not threading.current_thread():
+        if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
     def _serve(self) -> None:
