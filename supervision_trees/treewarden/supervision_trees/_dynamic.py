@@ -60,7 +60,8 @@ class DynamicSupervisor(Supervisor):
         """Take a call; a child without an id of its own gets one first."""
         # What is no spec is refused below, as by every supervisor.
         if isinstance(message, StartChild) and isinstance(message.spec, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance] - a caller may send anything
-            message = StartChild(self._numbering.named(message.spec, self._machine.children))
+            named = self._numbering.named(message.spec, self._machine.children)
+            message = message if named is message.spec else StartChild(named)
         super().on_receive(message)
 
 

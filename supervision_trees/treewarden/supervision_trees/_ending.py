@@ -73,7 +73,8 @@ class Ending:
     def go_on(self) -> None:
         """Stop the last child that is still alive; when none is, end."""
         roster = self._roster
-        if roster.ending is None or self._over:
+        assert roster.ending is not None
+        if self._over:
             return
         while self._to_stop:
             child = roster.table.get(self._to_stop[-1])

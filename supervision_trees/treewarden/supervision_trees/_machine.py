@@ -144,11 +144,12 @@ class SupervisorMachine:
     def _go_on(self, now: float) -> None:
         """Do the next step of what is under way: the end, or the boot and a group restart."""
         if self._roster.ending is None:
-            if self._boot.go_on(now):
+            if not self._boot.over and self._boot.go_on(now):
                 self._exits.boot_is_over(now)
                 self._ending.boot_is_over(now)
             self._restarts.go_on(now)
-        self._ending.go_on()
+        if self._roster.ending is not None:
+            self._ending.go_on()
 
     # Notices
 
@@ -164,7 +165,7 @@ class SupervisorMachine:
             case Started(ready=ready):
                 self._started(child, ready=ready, now=now)
             case Ready():
-                self._became_ready(child, now)
+                self._became_ready(child, self._roster.path_of(child), now)
             case Declined():
                 self._exits.declined(child, now)
             case Exited():
@@ -180,18 +181,19 @@ class SupervisorMachine:
             return  # told to stop while it started; its end is on the way
         roster.table.enter(child, ChildState.RUNNING)
         roster.note(Up(child.id, child.generation))
-        roster.emit(ChildStarted(roster.path_of(child), child.generation))
+        path = roster.path_of(child)
+        roster.emit(ChildStarted(path, child.generation))
         roster.answer_start(child, child.id)
         if ready:
-            self._became_ready(child, now)
+            self._became_ready(child, path, now)
         self._boot.settled(child)
         self._restarts.settled(child)
 
-    def _became_ready(self, child: Slot, now: float) -> None:
+    def _became_ready(self, child: Slot, path: ActorPath, now: float) -> None:
         roster = self._roster
         if child.state is ChildState.RUNNING:
             child.ready = True
-            roster.emit(ChildReady(roster.path_of(child), child.generation))
+            roster.emit(ChildReady(path, child.generation))
             for dependent in roster.table.dependents(child.id):
                 if dependent.state is ChildState.WAITING and not roster.table.lacking(dependent.spec):
                     roster.begin_attempt(dependent, now)

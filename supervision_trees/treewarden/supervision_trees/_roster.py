@@ -276,4 +276,4 @@ def stop_patience(spec: ChildSpec) -> float:
 
 def _encodable(text: str) -> str:
     """`text` without lone surrogates (an error may quote a file name of other bytes): neither store nor wire takes one."""
-    return text.encode(errors="backslashreplace").decode()
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()

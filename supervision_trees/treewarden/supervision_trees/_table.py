@@ -18,6 +18,7 @@ from treewarden.supervision_trees._intensity import RestartWindow
 
 __all__ = ["ChildTable", "SeenChildren", "Slot"]
 
+_PARKED: Final = ChildState.FAILED  # an enum's member costs a look-up of its class each time
 _fields_of_child: Final = attrgetter(*(field.name for field in fields(Child)))
 
 
@@ -102,9 +103,9 @@ class ChildTable:
 
     def enter(self, slot: Slot, state: ChildState) -> None:
         """Have the child be in `state`."""
-        if slot.state is ChildState.FAILED:
+        if slot.state is _PARKED:
             self._parked -= 1
-        if state is ChildState.FAILED:
+        if state is _PARKED:
             self._parked += 1
         slot.state = state
 

@@ -37,7 +37,7 @@ class EventHub:
         self._lock = threading.RLock()
         self._news = threading.Condition(self._lock)  # notified on each event that a sleeper waits for, and at the end
         self._sleepers = 0
-        self._recent: deque[tuple[int, float, Event]] = deque(maxlen=remembered)
+        self._recent: deque[tuple[float, Event]] = deque(maxlen=remembered)  # the last of them has the number _last
         self._last: int = 0
         self._delivered: int = 0  # up to here the subscribers have been served
         self._subscribers: dict[Subscriber, int] = {}  # each with the last event before it came
@@ -47,8 +47,8 @@ class EventHub:
     def emit(self, event: Event) -> None:
         """Number `event` and pass it on."""
         with self._lock:
-            self._last = number = self._last + 1
-            self._recent.append((number, self._clock.wall(), event))
+            self._last += 1
+            self._recent.append((self._clock.wall(), event))
             if self._sleepers:
                 self._news.notify_all()
 
@@ -113,8 +113,8 @@ class EventHub:
 
     def _newest(self, count: int) -> list[RecordedEvent]:
         """The `count` newest that are remembered, oldest first."""
-        found = [RecordedEvent(*entry) for entry in itertools.islice(reversed(self._recent), max(count, 0))]
-        return found[::-1]
+        newest = itertools.islice(reversed(self._recent), max(count, 0))
+        return [RecordedEvent(self._last - back, at, event) for back, (at, event) in enumerate(newest)][::-1]
 
     def _pass_on(self, recorded: RecordedEvent, subscribers: tuple[tuple[Subscriber, int], ...]) -> None:
         for subscriber, since in subscribers:
