@@ -28,6 +28,7 @@ from treewarden.actors import (
     ChildStarted,
     Declined,
     Exited,
+    Generation,
     MessageFenced,
     Ready,
     Started,
@@ -94,6 +95,15 @@ class SupervisorMachine:
     def children(self) -> Mapping[ChildId, Child]:
         """The table, in start order; each child as it is when it is looked up."""
         return self._seen
+
+    def running_spec(self, child: ChildId, generation: Generation) -> ChildSpec | None:
+        """The spec of `child`, if its living incarnation is of that generation."""
+        slot = self._roster.table.get(child)
+        return slot.spec if slot is not None and slot.live and slot.generation == generation else None
+
+    def failing(self) -> tuple[Child, ...]:
+        """The children whose failures in a row are counted, in start order."""
+        return tuple(slot.seen() for slot in self._roster.table.rows.values() if slot.failures)
 
     @property
     def settings(self) -> SupervisorSettings:
