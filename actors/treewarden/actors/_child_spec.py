@@ -146,9 +146,9 @@ class ChildSpec:
         _check_class(self.actor_class)
         if not _is_a(self.args, tuple):
             raise InvalidChildSpec("args", self.args, "a tuple")
-        if not _is_a(self.kwargs, Mapping):
+        if not _is_a(self.kwargs, dict, Mapping):
             raise InvalidChildSpec("kwargs", self.kwargs, "a mapping of names")
-        if not _is_a(self.needs, tuple) or not all(_is_a(need, str) for need in self.needs):
+        if not _is_a(self.needs, tuple) or (self.needs and not all(_is_a(need, str) for need in self.needs)):
             raise InvalidChildSpec("needs", self.needs, "a tuple of ids")
         # What is no such value would be noticed at the first crash only, and be the supervisor's own.
         if self.backoff is not None and not _is_a(self.backoff, Backoff):
@@ -194,7 +194,7 @@ class ChildSpec:
             InvalidChildSpec: naming the field, what was found and what would be right.
         """
         _check_class(actor_class)
-        if _is_a(needs, str) or not _is_a(needs, Iterable):
+        if _is_a(needs, str) or not _is_a(needs, tuple, Iterable):
             raise InvalidChildSpec("needs", needs, "a tuple of ids")
         supervises = actor_class.child_type is ChildType.SUPERVISOR
         if supervises and intensity is not None:
@@ -236,4 +236,5 @@ def _check_class(found: object) -> None:
 
 def _is_a(found: object, *kinds: type) -> bool:
     """Whether `found` is of one of `kinds`, whatever its annotation says; True is no number here."""
-    return isinstance(found, kinds) and (not isinstance(found, bool) or bool in kinds)
+    # The first look decides nearly always, and a spec has a dozen of them.
+    return type(found) in kinds or (isinstance(found, kinds) and not isinstance(found, bool))
