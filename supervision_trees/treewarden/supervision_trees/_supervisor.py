@@ -86,9 +86,10 @@ __all__ = ["ChildRow", "Describe", "Description", "Supervisor"]
 @final
 @dataclass(frozen=True, slots=True)
 class Describe(StateRequest):
-    """A state request (system lane): set `reply` to a `Description`."""
+    """A state request (system lane): set `reply` to a `Description`, of `child` alone if one is named."""
 
     reply: Reply["Description"]
+    child: ChildId | None = None
 
 
 @final
@@ -220,8 +221,8 @@ class Supervisor(Actor):
             case RetryDue() | StartOverdue() | StopOverdue() | GroupDue():
                 self._timers.pop(message, None)
                 self._feed(message)
-            case Describe(reply):
-                reply.try_set(self._describe())
+            case Describe(reply, child):
+                reply.try_set(self._describe(child))
             case Saved():
                 for start in self._memory.release(message):
                     self._spawn(start)
@@ -361,12 +362,13 @@ class Supervisor(Actor):
             case _:
                 assert_never(outcome)
 
-    def _describe(self) -> Description:
-        rows = tuple(
-            ChildRow(child, self._refs.get(child.id) if child.live else None)
-            for child in self._machine.children.values()
-        )
+    def _describe(self, only: ChildId | None = None) -> Description:
         now, machine = self.context.clock.monotonic(), self._machine
+        if only is None:
+            children = tuple(machine.children.values())
+        else:
+            children = (machine.children[only],) if only in machine.children else ()
+        rows = tuple(ChildRow(child, self._refs.get(child.id) if child.live else None) for child in children)
         return Description(rows, machine.window, now, machine.window_time(now), machine.settings)
 
 
