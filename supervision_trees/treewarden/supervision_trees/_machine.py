@@ -1,15 +1,16 @@
 """The supervisor's decisions: a state machine without pykka, clock, threads or chance of its own.
 
 `handle(input, now)` takes one input and returns the effects to carry out, in order. Everything a
-supervisor does follows from the table of its children, so that it is tested by feeding inputs. Here is where each input goes, and what the start of a child and a timer mean. `_boot` has
-the first starts, `_exits` says what the end of a child means, `_restarts` decides restarts,
-`_calls` takes calls, `_ending` ends the supervisor, `_roster` has the steps they share.
+supervisor does follows from the table of its children, so that it is tested by feeding inputs.
+Here is where each input goes, and what the start of a child and a timer mean. `_boot` has the
+first starts, `_exits` says what the end of a child means, `_restarts` decides restarts, `_calls`
+takes calls, `_ending` ends the supervisor, `_roster` has the steps they share.
 
 The table is one that the machine owns and changes, not a frozen mapping that it returns: copying
-it for each exit would make a supervisor of n children cost n per event (docs/decisions/0002). Others
-see its records as frozen `Child` values, made when they look (docs/decisions/0017). For
-the same reason no input is answered by a look at every child, except the order to shut down, a
-change, a group restart and the end of a significant child.
+it for each exit would make a supervisor of n children cost n per event (docs/decisions/0002). What
+others see of it are frozen `Child` values, made when they look (docs/decisions/0017). For the same
+reason no input is answered by a look at every child, except the order to shut down, a change, a
+group restart and the end of a significant child.
 
 Rules (supervision.md): children start from left to right, the first start is never retried and its
 failure ends the supervisor; later failures are charged to an intensity window; children stop from
