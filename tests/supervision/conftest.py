@@ -588,9 +588,10 @@ class Tree(World):
         """Call the supervisor; the future."""
         return (self.refs[-1] if of is None else of).ask(call, block=False)
 
-    def describe(self, of: ActorRef[Any] | None = None) -> Description:
+    def describe(self, of: ActorRef[Any] | None = None, *, only: str | None = None) -> Description:
         reply: Reply[Description] = Reply()
-        (self.refs[-1] if of is None else of).incarnation().tell_system(Describe(reply))
+        asked = Describe(reply, None if only is None else ChildId(only))
+        (self.refs[-1] if of is None else of).incarnation().tell_system(asked)
         self.settle()
         description: Description = reply.get(timeout=0)
         return description

@@ -1,9 +1,13 @@
 """Children that come and go: DynamicSupervisor (supervision.md A.1, B 4)."""
 
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from treewarden.actors import (
     BRUTAL_KILL,
@@ -25,6 +29,7 @@ from treewarden.actors import (
     Normal,
     Restart,
     Shutdown,
+    is_child_id,
 )
 from treewarden.supervision_trees import (
     AlreadyStarted,
@@ -45,6 +50,7 @@ from treewarden.supervision_trees import (
     Supervisor,
     TooManyChildren,
 )
+from treewarden.supervision_trees._dynamic import _Numbering  # pyright: ignore[reportPrivateUsage]
 from treewarden.supervision_trees._effects import (
     Change,
     DeleteChild,
@@ -525,6 +531,37 @@ def test_a_static_supervisor_has_no_max_children(tree: "Tree") -> None:
     assert tree.exit is not None
     assert isinstance(tree.exit.reason, Crashed)
     assert isinstance(tree.exit.reason.error, TypeError)
+
+
+@given(
+    given_ids=st.lists(
+        st.from_regex(r"[a-c][a-c-]{0,2}(-[0-9]{1,20})?", fullmatch=True).filter(is_child_id), max_size=6
+    )
+)
+def test_a_number_is_above_every_one_that_was_given_by_hand(given_ids: list[str]) -> None:
+    """The rule as a pattern: a word, a dash, a number without leading zeros, at most 18 digits of it."""
+    numbering = _Numbering()
+    for name in given_ids:
+        spec = ChildSpec.of(Worker, id=name)
+        assert numbering.named(spec, {}) is spec
+
+    found = [re.fullmatch(r"(.+)-([1-9][0-9]{0,17})", name) for name in given_ids]
+    for word in ("a", "b", "a-b"):
+        above = max((int(each[2]) for each in found if each is not None and each[1] == word), default=0)
+        unnamed = replace(ChildSpec.of(Worker, id=word), id_is_given=False)
+        assert f"{word}-{above + 1}" == numbering.named(unnamed, {}).id
+
+
+def test_a_numbered_child_is_the_one_that_was_described_under_another_name() -> None:
+    backoff, intensity = Backoff(initial=0.5), Intensity(1)
+    spec = ChildSpec.of(
+        Worker, restart=Restart.TRANSIENT, shutdown=1.0, start_timeout=2.0, backoff=backoff, intensity=intensity, x=1
+    )
+
+    named = spec.named(ChildId("worker-7"))
+
+    assert replace(spec, id=ChildId("worker-7"), id_is_given=True) == named
+    assert (True, "worker", False) == (named.id_is_given, spec.id, spec.id_is_given)
 
 
 def test_children_without_an_id_of_their_own_are_numbered(tree: "Tree") -> None:

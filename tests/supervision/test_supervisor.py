@@ -73,6 +73,15 @@ def test_children_run_at_their_paths_once_the_supervisor_has_started(tree: "Tree
     assert "hello" == tree.ask("hello", of=tree.ref("y"))
 
 
+def test_a_look_at_one_child_shows_that_one_alone_and_nobody_where_there_is_none(tree: "Tree", child: Any) -> None:
+    tree.start(child("x"), child("y"))
+
+    [row] = tree.describe(only="y").rows
+
+    assert ("y", tree.ref("y")) == (row.child.id, row.ref)
+    assert () == tree.describe(only="z").rows
+
+
 def test_a_supervisor_has_not_started_while_a_child_has_not_but_answers(tree: "Tree", child: Any) -> None:
     """A.6: a state machine, not a blocked thread."""
     tree.start(child("x", "hang"), child("y"))

@@ -208,6 +208,33 @@ def test_a_subscriber_may_subscribe_another(hub: EventHub) -> None:
     assert ["second"] == whys(tuple(got))
 
 
+def test_a_hub_that_nobody_has_subscribed_to_has_no_thread(hub: EventHub, wait_set: WaitSet) -> None:
+    hub.emit(RuntimeStopping("before"))
+    assert "treewarden-events" not in [thread.name for thread in threading.enumerate()]
+    heard, got = threading.Event(), list[RecordedEvent]()
+
+    def hear(recorded: RecordedEvent) -> None:
+        got.append(recorded)
+        heard.set()
+
+    hub.subscribe(hear)
+    hub.emit(RuntimeStopping("after"))
+    wait_set(heard)
+
+    assert [(2, "after")] == [(recorded.sequence, why) for recorded, why in zip(got, whys(tuple(got)), strict=True)]
+
+
+def test_a_subscriber_after_the_end_hears_nothing_and_begins_no_thread(hub: EventHub) -> None:
+    got: list[RecordedEvent] = []
+    hub.close()
+
+    hub.subscribe(got.append)
+    hub.emit(RuntimeStopping("late"))
+
+    assert got == []
+    assert "treewarden-events" not in [thread.name for thread in threading.enumerate()]
+
+
 def test_an_event_after_the_end_is_remembered_and_reaches_no_subscriber(hub: EventHub) -> None:
     got: list[RecordedEvent] = []
     hub.subscribe(got.append)

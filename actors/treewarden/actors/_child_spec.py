@@ -146,9 +146,9 @@ class ChildSpec:
         _check_class(self.actor_class)
         if not _is_a(self.args, tuple):
             raise InvalidChildSpec("args", self.args, "a tuple")
-        if not _is_a(self.kwargs, Mapping):
+        if not _is_a(self.kwargs, dict, Mapping):
             raise InvalidChildSpec("kwargs", self.kwargs, "a mapping of names")
-        if not _is_a(self.needs, tuple) or not all(_is_a(need, str) for need in self.needs):
+        if not _is_a(self.needs, tuple) or (self.needs and not all(_is_a(need, str) for need in self.needs)):
             raise InvalidChildSpec("needs", self.needs, "a tuple of ids")
         # What is no such value would be noticed at the first crash only, and be the supervisor's own.
         if self.backoff is not None and not _is_a(self.backoff, Backoff):
@@ -194,7 +194,7 @@ class ChildSpec:
             InvalidChildSpec: naming the field, what was found and what would be right.
         """
         _check_class(actor_class)
-        if _is_a(needs, str) or not _is_a(needs, Iterable):
+        if _is_a(needs, str) or not _is_a(needs, tuple, Iterable):
             raise InvalidChildSpec("needs", needs, "a tuple of ids")
         supervises = actor_class.child_type is ChildType.SUPERVISOR
         if supervises and intensity is not None:
@@ -217,6 +217,16 @@ class ChildSpec:
             id_is_given=id is not None,
         )
 
+    def named(self, child: ChildId) -> "ChildSpec":
+        """This spec with `child`, a valid id, as one that was given."""
+        # Not by `replace`, which would check all that was checked before: a supervisor does this at each start.
+        copy = object.__new__(ChildSpec)
+        for name in self.__slots__:
+            object.__setattr__(copy, name, getattr(self, name))
+        object.__setattr__(copy, "id", child)
+        object.__setattr__(copy, "id_is_given", True)
+        return copy
+
 
 def _check_class(found: object) -> None:
     # `Actor` itself cannot be named here, since its module builds on this one; nothing else has a child type.
@@ -226,4 +236,5 @@ def _check_class(found: object) -> None:
 
 def _is_a(found: object, *kinds: type) -> bool:
     """Whether `found` is of one of `kinds`, whatever its annotation says; True is no number here."""
-    return isinstance(found, kinds) and (not isinstance(found, bool) or bool in kinds)
+    # The first look decides nearly always, and a spec has a dozen of them.
+    return type(found) in kinds or (isinstance(found, kinds) and not isinstance(found, bool))

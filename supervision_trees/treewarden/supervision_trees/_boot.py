@@ -7,9 +7,9 @@ waits here: under a group strategy, the restart of a child that ended meanwhile.
 from typing import final
 
 from treewarden.actors import ChildId, Exited
-from treewarden.supervision_trees._children import Child
 from treewarden.supervision_trees._effects import AnnounceStarted
 from treewarden.supervision_trees._roster import Roster
+from treewarden.supervision_trees._table import Slot
 
 __all__ = ["Boot"]
 
@@ -47,7 +47,7 @@ class Boot:
         self._roster.note(AnnounceStarted())
         return True
 
-    def settled(self, child: Child) -> None:
+    def settled(self, child: Slot) -> None:
         """The attempt to start `child` is over, whatever came of it."""
         if self._current == child.id:
             self._current = None

@@ -14,7 +14,7 @@ from treewarden.supervision_trees._checks import (
     checked_children,
     given_children,
 )
-from treewarden.supervision_trees._children import Child, ChildState
+from treewarden.supervision_trees._children import ChildState
 from treewarden.supervision_trees._effects import (
     Answer,
     CallId,
@@ -43,6 +43,7 @@ from treewarden.supervision_trees._intensity import RestartWindow
 from treewarden.supervision_trees._restarts import Restarts
 from treewarden.supervision_trees._roster import Membership, Roster
 from treewarden.supervision_trees._strategy import Strategy
+from treewarden.supervision_trees._table import Slot
 
 __all__ = ["Calls"]
 
@@ -130,7 +131,7 @@ class Calls:
         """
         return len(self._roster.table.rows) - self._roster.table.parked
 
-    def _restart_child(self, request: Request, child: Child, now: float) -> None:
+    def _restart_child(self, request: Request, child: Slot, now: float) -> None:
         refused = self._not_at_rest(child)
         if self._roster.ending is not None:
             refused = StartFailed(self._roster.path_of(child), self._roster.ending)
@@ -144,21 +145,22 @@ class Calls:
         if child.failures or window != child.window:
             # Else an earlier runtime's word would stand against the person who started it afresh.
             self._roster.note(Remember(child.id))
-        self._roster.begin_attempt(self._roster.table.put(replace(child, window=window, failures=0)), now)
+        child.window, child.failures = window, 0
+        self._roster.begin_attempt(child, now)
 
     # Stopping
 
-    def _terminate_child(self, call: CallId, child: Child, now: float) -> None:
+    def _terminate_child(self, call: CallId, child: Slot, now: float) -> None:
         self._restarts.leave(child, TERMINATED, now)
         self._stop_child(call, child)
 
-    def _retire_child(self, call: CallId, child: Child) -> None:
+    def _retire_child(self, call: CallId, child: Slot) -> None:
         self._restarts.drop(child)
         # Temporary from now on: whatever ends it, and whoever restarts its siblings meanwhile, it is forgotten.
-        child = self._roster.table.put(replace(child, spec=replace(child.spec, restart=Restart.TEMPORARY)))
+        child.spec = replace(child.spec, restart=Restart.TEMPORARY)
         self._stop_child(call, child)
 
-    def _stop_child(self, call: CallId, child: Child) -> None:
+    def _stop_child(self, call: CallId, child: Slot) -> None:
         if not child.live:
             self._roster.call_off(child, TERMINATED)
             self._roster.note(Answer(call, None))
@@ -167,7 +169,7 @@ class Calls:
         if child.state is not ChildState.STOPPING:
             self._roster.stop(child, TERMINATED)
 
-    def _delete_child(self, call: CallId, child: Child) -> None:
+    def _delete_child(self, call: CallId, child: Slot) -> None:
         refused = self._not_at_rest(child)
         if self._roster.membership is Membership.DYNAMIC:
             refused = NotApplicable(
@@ -179,7 +181,7 @@ class Calls:
         self._roster.forget(child)
         self._roster.note(Answer(call, None))
 
-    def _not_at_rest(self, child: Child) -> TreewardenError | None:
+    def _not_at_rest(self, child: Slot) -> TreewardenError | None:
         path, state = self._roster.path_of(child), child.state
         if child.id in self._roster.to_boot:
             return StillRestarting(path, "next to start")

@@ -6,9 +6,7 @@ one child's restart concerns no other (supervision.md A.1, B 4). Unlike Elixir's
 while a child starts, and each child has an id, for its path: given, or its class's name and a number.
 """
 
-import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import ClassVar, Final, final
 
 from treewarden.actors import ChildId, ChildSpec, Intensity
@@ -23,7 +21,7 @@ from treewarden.supervision_trees._supervisor import Supervisor
 __all__ = ["DynamicSupervisor"]
 
 LONGEST_ID: Final = 64  # CHILD_ID_RULE
-_NUMBERED: Final = re.compile(r"(.+)-([1-9][0-9]{0,17})")
+MOST_DIGITS: Final = 18  # of a number given by hand that is remembered: no counter comes so far
 
 
 class DynamicSupervisor(Supervisor):
@@ -62,7 +60,8 @@ class DynamicSupervisor(Supervisor):
         """Take a call; a child without an id of its own gets one first."""
         # What is no spec is refused below, as by every supervisor.
         if isinstance(message, StartChild) and isinstance(message.spec, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance] - a caller may send anything
-            message = StartChild(self._numbering.named(message.spec, self._machine.children))
+            named = self._numbering.named(message.spec, self._machine.children)
+            message = message if named is message.spec else StartChild(named)
         super().on_receive(message)
 
 
@@ -79,14 +78,13 @@ class _Numbering:
     def named(self, spec: ChildSpec, children: Mapping[ChildId, Child]) -> ChildSpec:
         """`spec` under an id of its own: the given one, or `worker-1`, `worker-2`, ... that none of `children` has."""
         if spec.id_is_given:
-            numbered = _NUMBERED.fullmatch(spec.id)
-            if numbered is not None:
-                word, number = numbered[1], int(numbered[2])
-                self._last[word] = max(self._last.get(word, 0), number)
+            word, _, digits = spec.id.rpartition("-")  # an id has no other digits than these ten
+            if word and digits.isdecimal() and digits[0] != "0" and len(digits) <= MOST_DIGITS:
+                self._last[word] = max(self._last.get(word, 0), int(digits))
             return spec
         while (name := self._next(spec.id)) in children:
             pass  # one that was cut to length may look like another's
-        return replace(spec, id=name, id_is_given=True)
+        return spec.named(name)
 
     def _next(self, word: str) -> ChildId:
         number = self._last[word] = self._last.get(word, 0) + 1

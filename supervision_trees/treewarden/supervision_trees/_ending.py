@@ -9,11 +9,12 @@ from typing import Final, assert_never, final
 
 from treewarden.actors import ActorPath, ChildId, ExitReason, Shutdown, StopReport
 from treewarden.supervision_trees._boot import Boot
-from treewarden.supervision_trees._children import Child, ChildState
+from treewarden.supervision_trees._children import ChildState
 from treewarden.supervision_trees._effects import End
 from treewarden.supervision_trees._restarts import Restarts
 from treewarden.supervision_trees._roster import Membership, Roster
 from treewarden.supervision_trees._strategy import AutoShutdown
+from treewarden.supervision_trees._table import Slot
 
 __all__ = ["Ending"]
 
@@ -72,7 +73,8 @@ class Ending:
     def go_on(self) -> None:
         """Stop the last child that is still alive; when none is, end."""
         roster = self._roster
-        if roster.ending is None or self._over:
+        assert roster.ending is not None
+        if self._over:
             return
         while self._to_stop:
             child = roster.table.get(self._to_stop[-1])
@@ -86,7 +88,7 @@ class Ending:
 
     # Automatic shutdown
 
-    def ended_for_good(self, child: Child, now: float) -> None:
+    def ended_for_good(self, child: Slot, now: float) -> None:
         """A child ended by itself and is not restarted."""
         if not child.spec.significant or self._roster.ending is not None:
             return
@@ -112,7 +114,7 @@ class Ending:
             case _:
                 assert_never(auto)
 
-    def _is_significant_and_alive(self, child: Child) -> bool:
+    def _is_significant_and_alive(self, child: Slot) -> bool:
         if not child.spec.significant or child.state not in ALIVE:
             return False
         # One that a call is stopping counts as gone, as if that call had been answered already: its end, which

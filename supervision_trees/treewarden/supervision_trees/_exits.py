@@ -5,7 +5,6 @@ by the table of restart types and exit reasons (`_decision`). The first start is
 its failure ends the supervisor; a start by hand is not retried either, and its caller is told.
 """
 
-from dataclasses import replace
 from typing import assert_never, final
 
 from treewarden.actors import (
@@ -25,14 +24,15 @@ from treewarden.actors import (
     is_abnormal,
 )
 from treewarden.supervision_trees._boot import Boot
-from treewarden.supervision_trees._children import Child, ChildState
+from treewarden.supervision_trees._children import ChildState
 from treewarden.supervision_trees._decision import AfterExit, after_exit, is_unrecoverable
-from treewarden.supervision_trees._effects import Refused, StartChild, StartOverdue, StopOverdue
+from treewarden.supervision_trees._effects import Refused, StartChild
 from treewarden.supervision_trees._ending import Ending
 from treewarden.supervision_trees._errors import StartFailed
 from treewarden.supervision_trees._restarts import Restarted, Restarts
 from treewarden.supervision_trees._roster import Membership, Roster
 from treewarden.supervision_trees._strategy import Strategy
+from treewarden.supervision_trees._table import Slot
 
 __all__ = ["Exits"]
 
@@ -44,12 +44,12 @@ class Exits:
     def __init__(self, roster: Roster, restarts: Restarts, boot: Boot, ending: Ending) -> None:
         self._roster, self._restarts, self._boot, self._ending = roster, restarts, boot, ending
 
-    def declined(self, child: Child, now: float) -> None:
+    def declined(self, child: Slot, now: float) -> None:
         """The incarnation of `child` has ended before it started, as it wanted to: no failure."""
         roster = self._roster
         self._cancel_timers(child)
         roster.emit(ChildDeclined(roster.path_of(child), child.generation))
-        child = roster.table.put(replace(child, live=False))
+        child.live = False
         roster.answer_start(child, None)
         if roster.ending is None and self._restarts.collects(child):
             # Its group starts it again: at rest meanwhile, it could be started by hand as well, and would run twice.
@@ -59,11 +59,11 @@ class Exits:
         roster.answer_stops(child)
         self._settled(child)
 
-    def exited(self, child: Child, notice: Exited, now: float) -> None:
+    def exited(self, child: Slot, notice: Exited, now: float) -> None:
         """The incarnation of `child` has ended."""
         roster, was = self._roster, child.state
         self._cancel_timers(child)
-        child = roster.table.put(replace(child, live=False, ready=False, last_exit=notice.reason))
+        child.live, child.ready, child.last_exit = False, False, notice.reason
         self._ending.enter(notice.report)
         self._emit_end(child, was, notice)
         if roster.ending is None and self._restarts.collects(child):
@@ -96,16 +96,16 @@ class Exits:
             if not self._restarts.collects(child):
                 self._follow(child, self._restarts.restart_reported(child, now, uptime=uptime), now)
 
-    def _cancel_timers(self, child: Child) -> None:
-        self._roster.cancel(StartOverdue(child.id, child.generation))
-        self._roster.cancel(StopOverdue(child.id, child.generation))
+    def _cancel_timers(self, child: Slot) -> None:
+        self._roster.start_is_over(child)
+        self._roster.stop_is_over(child)
 
-    def _settled(self, child: Child) -> None:
+    def _settled(self, child: Slot) -> None:
         """The attempt to start `child` is over: boot and group may go on to the next."""
         self._boot.settled(child)
         self._restarts.settled(child)
 
-    def _emit_end(self, child: Child, was: ChildState, notice: Exited) -> None:
+    def _emit_end(self, child: Slot, was: ChildState, notice: Exited) -> None:
         roster, path, reason = self._roster, self._roster.path_of(child), notice.reason
         if notice.abandoned:
             # Killed in the middle of a handler: nobody waited for it.
@@ -118,13 +118,13 @@ class Exits:
         elif not notice.abandoned:  # an abandoned child has not stopped
             roster.emit(ChildStopped(path, child.generation, reason))
 
-    def _stopped(self, child: Child, notice: Exited) -> None:
+    def _stopped(self, child: Slot, notice: Exited) -> None:
         roster = self._roster
         roster.answer_start(child, Refused(StartFailed(roster.path_of(child), notice.reason)))
         roster.answer_stops(child)
         self._settled(child)
 
-    def _start_failed(self, child: Child, notice: Exited, now: float) -> None:
+    def _start_failed(self, child: Slot, notice: Exited, now: float) -> None:
         roster, reason = self._roster, notice.reason
         failed = StartFailed(roster.path_of(child), reason)
         was_booting = self._boot.current == child.id
@@ -155,7 +155,7 @@ class Exits:
 
     # Ends that nobody asked for
 
-    def _ended_by_itself(self, child: Child, notice: Exited, now: float, *, uptime: float) -> None:
+    def _ended_by_itself(self, child: Slot, notice: Exited, now: float, *, uptime: float) -> None:
         step = after_exit(child.spec.restart, notice.reason)
         match step:
             case AfterExit.RESTART:
@@ -170,17 +170,17 @@ class Exits:
             case _:
                 assert_never(step)
 
-    def _restart(self, child: Child, notice: Exited, now: float, *, uptime: float) -> None:
+    def _restart(self, child: Slot, notice: Exited, now: float, *, uptime: float) -> None:
         if self._boot.over or self._restarts.settings.strategy is Strategy.ONE_FOR_ONE:
             self._follow(child, self._restarts.restart(child, notice, now, uptime=uptime), now)
             return
         # As in OTP a group is restarted only when the boot is over: stopping children that are still to
         # be started for the first time would turn first starts, which are never retried, into restarts.
-        self._roster.table.put(replace(child, state=ChildState.RESTARTING))
+        self._roster.table.enter(child, ChildState.RESTARTING)
         self._report(child, notice, now, then="it is restarted when its supervisor has started")
         self._boot.postpone(notice, uptime)
 
-    def _follow(self, child: Child, outcome: Restarted, now: float) -> None:
+    def _follow(self, child: Slot, outcome: Restarted, now: float) -> None:
         match outcome:
             case Restarted.GOES_ON:
                 pass
@@ -191,7 +191,7 @@ class Exits:
             case _:
                 assert_never(outcome)
 
-    def _park(self, child: Child, notice: Exited, now: float) -> None:
+    def _park(self, child: Slot, notice: Exited, now: float) -> None:
         """Its stored state cannot be restored: starting again would not help, starting empty would lose it (A.18)."""
         roster = self._roster
         roster.park(child)
@@ -200,13 +200,13 @@ class Exits:
         roster.emit(ChildFailed(roster.path_of(child), 0, 0.0, str(error)))
         self._ending.ended_for_good(child, now)
 
-    def _report(self, child: Child, notice: Exited, now: float, *, then: str) -> None:
+    def _report(self, child: Slot, notice: Exited, now: float, *, then: str) -> None:
         window = self._restarts.window if child.window is None else child.window
         used, allowed = window.used(self._restarts.window_time(now)), window.limit.restarts
         self._roster.report_crash(child, notice, now, used=used, allowed=allowed, then=then)
 
 
-def _is_clean(child: Child, notice: Exited) -> bool:
+def _is_clean(child: Slot, notice: Exited) -> bool:
     """Whether a child that was told to stop did so as asked (B 1.6, "Outcome is clean if")."""
     if isinstance(child.spec.shutdown, BrutalKill) and isinstance(notice.reason, Killed):
         return not notice.abandoned

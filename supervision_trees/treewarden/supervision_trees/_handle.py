@@ -149,11 +149,12 @@ class SupervisorHandle:
         Raises:
             NotFound: there is no such child.
         """
-        (wanted, generation), children = self._locate(child), self.which_children(timeout=timeout)
-        for each in children:
-            if each.id == wanted and each.is_addressed_by(generation):
-                return each
-        raise NotFound(child_path(self.path, wanted), tuple(each.id for each in children), generation)
+        wanted, generation = self._locate(child)
+        for row in describe_supervisor(self._address.require(), timeout=timeout, child=wanted).rows:
+            if row.child.is_addressed_by(generation):
+                return row.child
+        known = tuple(each.id for each in self.which_children(timeout=timeout))
+        raise NotFound(child_path(self.path, wanted), known, generation)
 
     def get_child_spec(self, child: "str | ActorRef[Any]", *, timeout: float = STATE_DEADLINE) -> ChildSpec:
         """The spec of `child`.

@@ -1,15 +1,16 @@
 """The supervisor's decisions: a state machine without pykka, clock, threads or chance of its own.
 
 `handle(input, now)` takes one input and returns the effects to carry out, in order. Everything a
-supervisor does follows from the table of frozen `Child` values, so that it is tested by feeding
-inputs. Here is where each input goes, and what the start of a child and a timer mean. `_boot` has
-the first starts, `_exits` says what the end of a child means, `_restarts` decides restarts,
-`_calls` takes calls, `_ending` ends the supervisor, `_roster` has the steps they share.
+supervisor does follows from the table of its children, so that it is tested by feeding inputs.
+Here is where each input goes, and what the start of a child and a timer mean. `_boot` has the
+first starts, `_exits` says what the end of a child means, `_restarts` decides restarts, `_calls`
+takes calls, `_ending` ends the supervisor, `_roster` has the steps they share.
 
 The table is one that the machine owns and changes, not a frozen mapping that it returns: copying
-it for each exit would make a supervisor of n children cost n per event (docs/decisions/0002). For
-the same reason no input is answered by a look at every child, except the order to shut down, a
-change, a group restart and the end of a significant child.
+it for each exit would make a supervisor of n children cost n per event (docs/decisions/0002). What
+others see of it are frozen `Child` values, made when they look (docs/decisions/0017). For the same
+reason no input is answered by a look at every child, except the order to shut down, a change, a
+group restart and the end of a significant child.
 
 Rules (supervision.md): children start from left to right, the first start is never retried and its
 failure ends the supervisor; later failures are charged to an intensity window; children stop from
@@ -18,7 +19,6 @@ right to left, one at a time, each within its own time; what ended late is taken
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import assert_never, final
 
 from treewarden.actors import (
@@ -29,6 +29,7 @@ from treewarden.actors import (
     ChildStarted,
     Declined,
     Exited,
+    Generation,
     MessageFenced,
     Ready,
     Started,
@@ -56,6 +57,7 @@ from treewarden.supervision_trees._intensity import RestartWindow
 from treewarden.supervision_trees._restarts import Recalled, Restarts
 from treewarden.supervision_trees._roster import Membership, Roster, stop_patience
 from treewarden.supervision_trees._strategy import SupervisorSettings
+from treewarden.supervision_trees._table import SeenChildren, Slot
 
 __all__ = ["SupervisorMachine"]
 
@@ -81,6 +83,7 @@ class SupervisorMachine:
         follows when this supervisor gives up.
         """
         self._roster = Roster(path, children, membership)
+        self._seen = SeenChildren(self._roster.table)
         self._restarts = Restarts(self._roster, settings, chance=chance, consequence=consequence)
         self._calls = Calls(self._roster, self._restarts, max_children=max_children)
         self._boot = Boot(self._roster)
@@ -91,8 +94,17 @@ class SupervisorMachine:
 
     @property
     def children(self) -> Mapping[ChildId, Child]:
-        """The table, in start order."""
-        return self._roster.table.rows
+        """The table, in start order; each child as it is when it is looked up."""
+        return self._seen
+
+    def running_spec(self, child: ChildId, generation: Generation) -> ChildSpec | None:
+        """The spec of `child`, if its living incarnation is of that generation."""
+        slot = self._roster.table.get(child)
+        return slot.spec if slot is not None and slot.live and slot.generation == generation else None
+
+    def failing(self) -> tuple[Child, ...]:
+        """The children whose failures in a row are counted, in start order."""
+        return tuple(slot.seen() for slot in self._roster.table.rows.values() if slot.failures)
 
     @property
     def settings(self) -> SupervisorSettings:
@@ -143,11 +155,12 @@ class SupervisorMachine:
     def _go_on(self, now: float) -> None:
         """Do the next step of what is under way: the end, or the boot and a group restart."""
         if self._roster.ending is None:
-            if self._boot.go_on(now):
+            if not self._boot.over and self._boot.go_on(now):
                 self._exits.boot_is_over(now)
                 self._ending.boot_is_over(now)
             self._restarts.go_on(now)
-        self._ending.go_on()
+        if self._roster.ending is not None:
+            self._ending.go_on()
 
     # Notices
 
@@ -163,7 +176,7 @@ class SupervisorMachine:
             case Started(ready=ready):
                 self._started(child, ready=ready, now=now)
             case Ready():
-                self._became_ready(child, now)
+                self._became_ready(child, self._roster.path_of(child), now)
             case Declined():
                 self._exits.declined(child, now)
             case Exited():
@@ -171,26 +184,27 @@ class SupervisorMachine:
             case _:
                 assert_never(notice)
 
-    def _started(self, child: Child, *, ready: bool, now: float) -> None:
+    def _started(self, child: Slot, *, ready: bool, now: float) -> None:
         roster = self._roster
-        roster.cancel(StartOverdue(child.id, child.generation))
-        child = roster.table.put(replace(child, started=True, started_at=now, ran=child.generation))
+        roster.start_is_over(child)
+        child.started, child.started_at, child.ran = True, now, child.generation
         if child.state is ChildState.STOPPING:
             return  # told to stop while it started; its end is on the way
-        child = roster.table.put(replace(child, state=ChildState.RUNNING))
+        roster.table.enter(child, ChildState.RUNNING)
         roster.note(Up(child.id, child.generation))
-        roster.emit(ChildStarted(roster.path_of(child), child.generation))
+        path = roster.path_of(child)
+        roster.emit(ChildStarted(path, child.generation))
         roster.answer_start(child, child.id)
         if ready:
-            self._became_ready(child, now)
+            self._became_ready(child, path, now)
         self._boot.settled(child)
         self._restarts.settled(child)
 
-    def _became_ready(self, child: Child, now: float) -> None:
+    def _became_ready(self, child: Slot, path: ActorPath, now: float) -> None:
         roster = self._roster
         if child.state is ChildState.RUNNING:
-            roster.table.put(replace(child, ready=True))
-            roster.emit(ChildReady(roster.path_of(child), child.generation))
+            child.ready = True
+            roster.emit(ChildReady(path, child.generation))
             for dependent in roster.table.dependents(child.id):
                 if dependent.state is ChildState.WAITING and not roster.table.lacking(dependent.spec):
                     roster.begin_attempt(dependent, now)
@@ -212,9 +226,11 @@ class SupervisorMachine:
                     self._roster.begin_attempt(child, now)
             case StartOverdue():
                 # Also when it was told to stop meanwhile: a start that hangs hears of that no sooner.
+                child.start_overdue = None
                 if child.live and not child.started:
                     self._roster.note(Abandon(child.id, child.generation, child.spec.start_timeout))
             case StopOverdue():
+                child.stop_overdue = None
                 if child.live and child.state is ChildState.STOPPING:
                     self._roster.note(Abandon(child.id, child.generation, stop_patience(child.spec)))
             case _:

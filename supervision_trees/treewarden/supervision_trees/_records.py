@@ -20,6 +20,7 @@ from typing import Final, TypedDict, cast, final
 from treewarden.actors import ActorPath, ChildId, EventSink, SnapshotQuarantined, child_path
 from treewarden.storage import Discard, Put, Quarantine, Snapshot, SnapshotCorrupt, SnapshotStore, StoreError
 from treewarden.supervision_trees._children import Child, CrashRecord
+from treewarden.supervision_trees._record_tree import RecordTree
 from treewarden.supervision_trees._restarts import Recalled
 
 __all__ = ["RestartRecords", "is_restart_record"]
@@ -71,16 +72,17 @@ class RestartRecords:
     def __init__(self, store: SnapshotStore, wall: Callable[[], float], *, events: EventSink) -> None:
         """Read what an earlier runtime left."""
         self._store, self._wall, self._events = store, wall, events
-        self._left: dict[str, dict[str, Snapshot]] = {}  # by supervisor: its window, and its children's
-        # Guards _stored, which supervisors write on their own threads; never held over a commit.
+        # Guards _left and _stored, which supervisors use on their own threads; never held over a commit.
         self._storing = threading.Lock()
-        self._stored: dict[str, set[str]] = {}  # by supervisor: which records the store has, so that none is left over
+        self._left = RecordTree[Snapshot]()  # what nobody has taken yet
+        self._stored = RecordTree[None]()  # which records the store has, so that none is left over
         for found in tuple(store.scan()):
             if is_restart_record(found.path):
                 believed = self._believed(found)
                 if believed is not None and believed.version == VERSION:
-                    self._left.setdefault(_supervisor_of(believed.path), {})[believed.path] = believed
-                    self._stored.setdefault(_supervisor_of(believed.path), set()).add(believed.path)
+                    supervisor = _supervisor_of(believed.path)
+                    self._left.put(supervisor, believed.path, believed)
+                    self._stored.put(supervisor, believed.path, None)
 
     def take(
         self, supervisor: ActorPath, children: Iterable[ChildId], now: float
@@ -90,23 +92,25 @@ class RestartRecords:
         What it knew of children that are not there any more is discarded, and of all below them: whoever
         comes to live at such a path later is somebody else.
         """
-        wall, left, children = self._wall(), self._left.pop(supervisor, {}), frozenset(children)
+        wall, children = self._wall(), frozenset(children)
+        with self._storing:
+            left = self._left.pop(supervisor)
+            gone = [
+                record
+                for path in self._left.steps_below(supervisor)
+                if path.rpartition("/")[2] not in children
+                for record in self._left.pop_subtree(path)
+            ]
         window = left.pop(supervisor + _WINDOW, None)
         ages = () if window is None else _ages(cast("list[float]", window.state), wall)
         known: dict[ChildId, Recalled] = {}
-        for child in children:
-            found = left.pop(child_path(supervisor, child) + _CHILD, None)
-            if found is not None:
-                known[child] = _recalled(cast("_StoredChild", found.state), wall, now)
-        above = len(supervisor) + 1
-        gone = [
-            path
-            for path in self._left
-            if path.startswith(supervisor + "/") and path[above:].partition("/")[0] not in children
-        ]
+        for record in tuple(left):
+            child = ChildId(record.removesuffix(_CHILD).rpartition("/")[2])
+            if child in children:
+                known[child] = _recalled(cast("_StoredChild", left.pop(record).state), wall, now)
         if left or gone:
             with contextlib.suppress(StoreError):  # they are in nobody's way
-                self._discard([*left, *(record for path in gone for record in self._left.pop(path))])
+                self._discard([*left, *gone])
         return ages, known
 
     def remember(
@@ -131,27 +135,19 @@ class RestartRecords:
         """Drop what is known of a child that is no more, and of all that was below it."""
         path = child_path(supervisor, child)
         with self._storing:
-            below = [
-                record
-                for each, records in self._stored.items()
-                if each == path or each.startswith(path + "/")
-                for record in records
-            ]
+            below = self._stored.subtree(path)
         return self._discard([path + _CHILD, *below])
 
     def _put(self, supervisor: ActorPath, puts: list[Put]) -> "Future[int]":
         with self._storing:
-            self._stored.setdefault(supervisor, set()).update(put.path for put in puts)
+            for put in puts:
+                self._stored.put(supervisor, put.path, None)
         return self._store.commit(puts)
 
     def _discard(self, paths: list[str]) -> "Future[int]":
         with self._storing:
             for path in paths:
-                supervisor = _supervisor_of(path)
-                stored = self._stored.get(supervisor, set())
-                stored.discard(path)
-                if not stored:
-                    self._stored.pop(supervisor, None)
+                self._stored.discard(_supervisor_of(path), path)
         return self._store.commit([Discard(path) for path in paths])
 
     def _believed(self, found: Snapshot | SnapshotCorrupt) -> Snapshot | None:

@@ -77,7 +77,7 @@ class RestartMemory:
         """The supervisor ends: after an orderly end the next runtime begins with full allowances."""
         if self._records is None or is_abnormal(reason) or reason == Shutdown("intensity"):
             return
-        uncalm = [child for child in self._machine.children.values() if child.failures]
+        uncalm = self._machine.failing()
         if uncalm or self._machine.window.spent:
             self._context.ensure_current()
             try:

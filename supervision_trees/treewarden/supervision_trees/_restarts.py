@@ -36,11 +36,12 @@ from treewarden.actors import (
     is_abnormal,
 )
 from treewarden.supervision_trees._backoff import restart_delay, starts_afresh
-from treewarden.supervision_trees._children import Child, ChildState, CrashRecord
+from treewarden.supervision_trees._children import ChildState, CrashRecord
 from treewarden.supervision_trees._effects import GroupDue, Remember, RetryDue
 from treewarden.supervision_trees._intensity import Exhausted, RestartWindow
 from treewarden.supervision_trees._roster import Roster
 from treewarden.supervision_trees._strategy import Strategy, SupervisorSettings
+from treewarden.supervision_trees._table import Slot
 
 __all__ = ["Recalled", "Restarted", "Restarts"]
 
@@ -131,20 +132,21 @@ class Restarts:
             child = self._roster.table.get(name)
             if child is not None:
                 own = tuple(sorted(time - age for age in known.own_ages))
-                window = None if child.window is None else replace(child.window, spent=own)
-                self._roster.table.put(replace(child, failures=known.failures, window=window, crashes=known.crashes))
+                if child.window is not None:
+                    child.window = replace(child.window, spent=own)
+                child.failures, child.crashes = known.failures, known.crashes
 
     # One child
 
-    def restart(self, child: Child, notice: Exited, now: float, *, uptime: float) -> Restarted:
+    def restart(self, child: Slot, notice: Exited, now: float, *, uptime: float) -> Restarted:
         """Charge the end of `child`, report it, and have it, or its group, started again if the budget allows."""
         return self._restart(child, notice, now, uptime=uptime)
 
-    def restart_reported(self, child: Child, now: float, *, uptime: float) -> Restarted:
+    def restart_reported(self, child: Slot, now: float, *, uptime: float) -> Restarted:
         """The same for an end that was reported when it happened."""
         return self._restart(child, None, now, uptime=uptime)
 
-    def _restart(self, child: Child, notice: Exited | None, now: float, *, uptime: float) -> Restarted:
+    def _restart(self, child: Slot, notice: Exited | None, now: float, *, uptime: float) -> Restarted:
         own = child.window
         window = self._window if own is None else own
         spent = window.spend(self.window_time(now))
@@ -154,31 +156,26 @@ class Restarts:
             self._window = spent
         failures = 1 if starts_afresh(child.spec.backoff, uptime) else child.failures + 1
         delay = restart_delay(child.spec.backoff, failures, self._chance())
-        child = self._roster.table.put(
-            replace(
-                child,
-                state=ChildState.RESTARTING,
-                restarts=child.restarts + 1,
-                failures=failures,
-                window=None if own is None else spent,
-                retry_at=now + delay if delay > 0 else None,
-            )
-        )
+        self._roster.table.enter(child, ChildState.RESTARTING)
+        child.restarts += 1
+        child.failures = failures
+        child.window = None if own is None else spent
+        child.retry_at = now + delay if delay > 0 else None
         used, allowed = len(spent.spent), window.limit.restarts
         self._roster.emit(ChildRestarting(self._roster.path_of(child), child.generation, delay, used, allowed))
         then = "it is restarted at once" if delay == 0 else f"it is restarted in {delay:g} s"
         self._report(child, notice, now, used=used, allowed=allowed, then=then)
-        self._start_again(self._roster.table.rows[child.id], delay, now)
+        self._start_again(child, delay, now)
         return Restarted.GOES_ON
 
-    def _report(self, child: Child, notice: Exited | None, now: float, *, used: int, allowed: int, then: str) -> None:
+    def _report(self, child: Slot, notice: Exited | None, now: float, *, used: int, allowed: int, then: str) -> None:
         """Tell of an end that is not told of yet, and have what was spent remembered in any case."""
         if notice is not None and is_abnormal(notice.reason):
             self._roster.report_crash(child, notice, now, used=used, allowed=allowed, then=then)  # remembers too
         else:
             self._roster.note(Remember(child.id))
 
-    def _start_again(self, child: Child, delay: float, now: float) -> None:
+    def _start_again(self, child: Slot, delay: float, now: float) -> None:
         strategy, order = self._settings.strategy, self._roster.table.rows
         match strategy:
             case Strategy.ONE_FOR_ONE:
@@ -191,13 +188,13 @@ class Restarts:
             case _:
                 assert_never(strategy)
 
-    def _start_alone(self, child: Child, delay: float, now: float) -> None:
+    def _start_alone(self, child: Slot, delay: float, now: float) -> None:
         if delay > 0:
             self._roster.set_timer(RetryDue(child.id, child.generation), delay)
         else:
             self._roster.begin_attempt(child, now)
 
-    def _start_with_group(self, child: Child, scope: tuple[ChildId, ...], delay: float, now: float) -> None:
+    def _start_with_group(self, child: Slot, scope: tuple[ChildId, ...], delay: float, now: float) -> None:
         """Start `scope` again, which is `child` and those that its end concerns."""
         group = self._group
         is_starting = group is not None and group.phase is _Phase.STARTING
@@ -210,7 +207,7 @@ class Restarts:
         else:
             self._start_alone(child, delay, now)
 
-    def _exhausted(self, child: Child, notice: Exited | None, used: int, now: float) -> Restarted:
+    def _exhausted(self, child: Slot, notice: Exited | None, used: int, now: float) -> Restarted:
         assert child.last_exit is not None
         roster, path = self._roster, self._roster.path_of(child)
         if child.window is not None:
@@ -233,7 +230,7 @@ class Restarts:
 
     # A group
 
-    def _widen(self, culprit: Child, scope: tuple[ChildId, ...], delay: float, now: float) -> None:
+    def _widen(self, culprit: Slot, scope: tuple[ChildId, ...], delay: float, now: float) -> None:
         """Begin a group restart of `scope`, or make the one under way include it."""
         group = self._group
         concerned = dict.fromkeys(scope)
@@ -262,7 +259,7 @@ class Restarts:
             elif not child.live:
                 self._await_group(group, child, now)
 
-    def _await_group(self, group: _Group, child: Child, now: float) -> None:
+    def _await_group(self, group: _Group, child: Slot, now: float) -> None:
         """Let a member without an incarnation wait for the start of its group. Temporary ones do not come back."""
         if child.retry_at is not None:
             self._roster.cancel(RetryDue(child.id, child.generation))
@@ -271,36 +268,37 @@ class Restarts:
             self._roster.call_off(child, GROUP_RESTART)
         else:
             due = group.due if group.due > now else None
-            self._roster.table.put(replace(child, state=ChildState.RESTARTING, ready=False, retry_at=due))
+            self._roster.table.enter(child, ChildState.RESTARTING)
+            child.ready, child.retry_at = False, due
 
-    def collects(self, child: Child) -> bool:
+    def collects(self, child: Slot) -> bool:
         """Whether the group waits for `child` to end: its end is no event of its own then."""
         group = self._group
         return group is not None and group.phase is _Phase.STOPPING and child.id in group.members
 
-    def collect(self, child: Child, now: float) -> None:
+    def collect(self, child: Slot, now: float) -> None:
         """A member has ended as its group wanted, or by itself meanwhile."""
         assert self._group is not None
         self._await_group(self._group, child, now)
 
-    def holds(self, child: Child) -> bool:
+    def holds(self, child: Slot) -> bool:
         """Whether `child` is to be started with its group, so that no timer of its own may start it."""
         return self._group is not None and child.id in self._group.members
 
-    def settled(self, child: Child) -> None:
+    def settled(self, child: Slot) -> None:
         """The attempt to start `child` is over, whatever came of it."""
         group = self._group
         if group is not None and group.current == child.id:
             group.current = None
             group.members.pop(child.id, None)
 
-    def leave(self, child: Child, reason: Shutdown, now: float) -> None:
+    def leave(self, child: Slot, reason: Shutdown, now: float) -> None:
         """Take `child`, which somebody terminates, out of the group; with its culprit the group is called off."""
         group = self._group
         if self.drop(child) and group is not None and child.id == group.culprit:
             self.call_off(reason, now)
 
-    def drop(self, child: Child) -> bool:
+    def drop(self, child: Slot) -> bool:
         """Take `child` out of the group, which goes on; whether it was in it."""
         group = self._group
         if group is None or child.id not in group.members:
@@ -358,7 +356,7 @@ class Restarts:
         table = self._roster.table
         group.to_start = OrderedDict.fromkeys(name for name in table.rows if name in group.members)
         for name in group.to_start:
-            table.put(replace(table.rows[name], retry_at=None))  # its time has come
+            table.rows[name].retry_at = None  # its time has come
 
     def _start_next(self, group: _Group, now: float) -> None:
         while group.current is None and group.to_start:

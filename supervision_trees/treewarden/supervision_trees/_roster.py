@@ -7,7 +7,6 @@ calls for which step is decided above: by the boot, the restarts, the calls, the
 import enum
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final, final
 
 from treewarden.actors import (
@@ -29,7 +28,7 @@ from treewarden.actors import (
     describe_exit,
     is_abnormal,
 )
-from treewarden.supervision_trees._children import Child, ChildState, ChildTable, CrashRecord
+from treewarden.supervision_trees._children import ChildState, CrashRecord
 from treewarden.supervision_trees._effects import (
     Answer,
     CallId,
@@ -51,6 +50,7 @@ from treewarden.supervision_trees._effects import (
     TimerDue,
 )
 from treewarden.supervision_trees._errors import StartFailed
+from treewarden.supervision_trees._table import ChildTable, Slot
 
 __all__ = ["CRASHES_KEPT", "Membership", "Roster", "stop_patience"]
 
@@ -106,34 +106,41 @@ class Roster:
         """Note that a timer is not wanted any more; fine if it was never set."""
         self._effects.append(CancelTimer(due))
 
-    def path_of(self, child: Child) -> ActorPath:
+    def start_is_over(self, child: Slot) -> None:
+        """Watch the start of `child` no longer."""
+        if child.start_overdue is not None:
+            self.cancel(child.start_overdue)
+            child.start_overdue = None
+
+    def stop_is_over(self, child: Slot) -> None:
+        """Watch the stop of `child` no longer."""
+        if child.stop_overdue is not None:
+            self.cancel(child.stop_overdue)
+            child.stop_overdue = None
+
+    def path_of(self, child: Slot) -> ActorPath:
         """Where `child` lives."""
         return child_path(self.path, child.id)
 
     # Starting
 
-    def begin_attempt(self, child: Child, now: float) -> Child:
+    def begin_attempt(self, child: Slot, now: float) -> Slot:
         """Start an incarnation of `child`, or let it wait for what it needs."""
         lacking = self.table.lacking(child.spec)
         if lacking:
             self.emit(ChildWaiting(self.path_of(child), lacking))
-            return self.table.put(replace(child, state=ChildState.WAITING, retry_at=None))
-        generation = Generation(child.generation + 1)
-        child = self.table.put(
-            replace(
-                child,
-                state=ChildState.RESTARTING if child.attempts else ChildState.STARTING,
-                generation=generation,
-                attempts=child.attempts + 1,
-                live=True,
-                started=False,
-                ready=False,
-                started_at=now,
-                retry_at=None,
-            )
-        )
+            self.table.enter(child, ChildState.WAITING)
+            child.retry_at = None
+            return child
+        generation = child.generation = Generation(child.generation + 1)
+        self.table.enter(child, ChildState.RESTARTING if child.attempts else ChildState.STARTING)
+        child.attempts += 1
+        child.live, child.started, child.ready = True, False, False
+        child.started_at, child.retry_at = now, None
         self._effects.append(Start(child.spec, generation))
-        self.set_timer(StartOverdue(child.id, generation), child.spec.start_timeout)
+        if child.spec.start_timeout < INFINITY:
+            child.start_overdue = StartOverdue(child.id, generation)
+            self._effects.append(SetTimer(child.start_overdue, child.spec.start_timeout))
         return child
 
     def reorder_boot(self) -> None:
@@ -147,43 +154,47 @@ class Roster:
         assert child not in self._starting_calls
         self._starting_calls[child] = request
 
-    def answer_start(self, child: Child, outcome: Outcome) -> Request | None:
+    def answer_start(self, child: Slot, outcome: Outcome) -> Request | None:
         """Answer whoever started `child` by hand; the call that was answered."""
         request = self._starting_calls.pop(child.id, None)
         if request is not None:
             self._effects.append(Answer(request.id, outcome))
         return request
 
-    def is_started_by_hand(self, child: Child) -> bool:
+    def is_started_by_hand(self, child: Slot) -> bool:
         """Whether somebody waits for `child` to start."""
         return child.id in self._starting_calls
 
     # Stopping
 
-    def stop(self, child: Child, reason: ExitReason) -> None:
+    def stop(self, child: Slot, reason: ExitReason) -> None:
         """Tell the incarnation of `child` to end."""
         assert child.live
-        self.table.put(replace(child, state=ChildState.STOPPING, ready=False))
+        self.table.enter(child, ChildState.STOPPING)
+        child.ready = False
         if isinstance(child.spec.shutdown, BrutalKill):
             self._effects.append(Kill(child.id, child.generation))
         else:
             self._effects.append(RequestStop(child.id, child.generation, reason))
-            self.set_timer(StopOverdue(child.id, child.generation), stop_patience(child.spec))
+            patience = stop_patience(child.spec)
+            if patience < INFINITY:
+                child.stop_overdue = StopOverdue(child.id, child.generation)
+                self._effects.append(SetTimer(child.stop_overdue, patience))
 
     def expect_stop(self, call: CallId, child: ChildId) -> None:
         """Let `call` be answered when `child` has ended."""
         self._stopping_calls.setdefault(child, []).append(call)
 
-    def is_stopped_by_hand(self, child: Child) -> bool:
+    def is_stopped_by_hand(self, child: Slot) -> bool:
         """Whether somebody waits for `child` to stop."""
         return child.id in self._stopping_calls
 
-    def answer_stops(self, child: Child) -> None:
+    def answer_stops(self, child: Slot) -> None:
         """Answer whoever stopped `child` by hand."""
         for call in self._stopping_calls.pop(child.id, ()):
             self._effects.append(Answer(call, None))
 
-    def call_off(self, child: Child, reason: ExitReason) -> None:
+    def call_off(self, child: Slot, reason: ExitReason) -> None:
         """Let a child without an incarnation have none: no retry, no wait, no start."""
         assert not child.live
         if child.retry_at is not None:
@@ -192,19 +203,23 @@ class Roster:
         self.rest(child, ChildState.STOPPED)
         self.answer_start(child, Refused(StartFailed(self.path_of(child), reason)))
 
-    def rest(self, child: Child, state: ChildState) -> None:
+    def rest(self, child: Slot, state: ChildState) -> None:
         """Leave `child` without an incarnation, in `state`; one that keeps no place is forgotten."""
         stays = self.membership is Membership.STATIC or state is ChildState.FAILED
         if stays and child.spec.restart is not Restart.TEMPORARY:
-            self.table.put(replace(child, state=state, ready=False, retry_at=None))
+            self._rest(child, state)
         else:
             self.forget(child)
 
-    def park(self, child: Child) -> None:
+    def park(self, child: Slot) -> None:
         """Leave `child` failed, whatever its restart type, until somebody restarts it."""
-        self.table.put(replace(child, state=ChildState.FAILED, ready=False, retry_at=None))
+        self._rest(child, ChildState.FAILED)
 
-    def forget(self, child: Child) -> None:
+    def _rest(self, child: Slot, state: ChildState) -> None:
+        self.table.enter(child, state)
+        child.ready, child.retry_at = False, None
+
+    def forget(self, child: Slot) -> None:
         """Drop `child`, its spec and what is remembered of it."""
         self.table.forget(child)
         supervises = child.spec.actor_class.child_type is ChildType.SUPERVISOR
@@ -214,7 +229,7 @@ class Roster:
 
     # Failing
 
-    def report_crash(self, child: Child, notice: Exited, now: float, *, used: int, allowed: int, then: str) -> None:
+    def report_crash(self, child: Slot, notice: Exited, now: float, *, used: int, allowed: int, then: str) -> None:
         """Tell of an abnormal end, and keep it in the child's ring while the child is known (A.14).
 
         Also has it remembered: what follows must not start before a crash loop's next count is on record.
@@ -250,7 +265,7 @@ class Roster:
                 mortem.mailbox,
                 None if mortem.state is None else _encodable(mortem.state),
             )
-            self.table.put(replace(known, crashes=(*known.crashes, record)[-CRASHES_KEPT:]))
+            known.crashes = (*known.crashes, record)[-CRASHES_KEPT:]
             self._effects.append(Remember(child.id))
 
 
@@ -261,4 +276,4 @@ def stop_patience(spec: ChildSpec) -> float:
 
 def _encodable(text: str) -> str:
     """`text` without lone surrogates (an error may quote a file name of other bytes): neither store nor wire takes one."""
-    return text.encode(errors="backslashreplace").decode()
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()

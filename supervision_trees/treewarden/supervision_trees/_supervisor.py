@@ -86,9 +86,10 @@ __all__ = ["ChildRow", "Describe", "Description", "Supervisor"]
 @final
 @dataclass(frozen=True, slots=True)
 class Describe(StateRequest):
-    """A state request (system lane): set `reply` to a `Description`."""
+    """A state request (system lane): set `reply` to a `Description`, of `child` alone if one is named."""
 
     reply: Reply["Description"]
+    child: ChildId | None = None
 
 
 @final
@@ -169,11 +170,14 @@ class Supervisor(Actor):
         """
         super().__init__()
         settings = SupervisorSettings(strategy, intensity, auto_shutdown)
+        self._system, self._path = self.context.system, self.context.path
+        # One for all children and timers: each would keep a bound method of its own otherwise.
+        self._tell_me = self.context.incarnation().tell_system
         self._machine = SupervisorMachine(
-            self.context.path,
+            self._path,
             checked_children(children, settings),
             settings=settings,
-            chance=self.context.system.random.random,
+            chance=self._system.random.random,
             consequence=_consequence(self.context.spec.restart, self.context.parent),
             membership=self.membership,
             max_children=self.max_children,
@@ -210,16 +214,16 @@ class Supervisor(Actor):
     def on_system(self, message: object) -> None:
         """Take children's notices, due timers and state requests."""
         match message:
+            case Started() | Ready():
+                self._feed(message)
             case Declined() | Exited():
                 self._let_go(message.child, message.generation)
-                self._feed(message)
-            case Started() | Ready():
                 self._feed(message)
             case RetryDue() | StartOverdue() | StopOverdue() | GroupDue():
                 self._timers.pop(message, None)
                 self._feed(message)
-            case Describe(reply):
-                reply.try_set(self._describe())
+            case Describe(reply, child):
+                reply.try_set(self._describe(child))
             case Saved():
                 for start in self._memory.release(message):
                     self._spawn(start)
@@ -276,17 +280,29 @@ class Supervisor(Actor):
         return self._machine.report + self._taken_along + StopReport(stopped=(self.context.path,))
 
     def _feed(self, event: SupervisorInput) -> None:
-        self._perform(self._machine.handle(event, self.context.clock.monotonic()))
+        self._perform(self._machine.handle(event, self._system.clock.monotonic()))
 
     def _perform(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
-            match effect:
+            match effect:  # the most frequent ones first
+                case Emit():
+                    self._system.events.emit(effect.event)
+                case SetTimer():
+                    deliver = partial(self._tell_me, effect.due)
+                    self._timers[effect.due] = self._system.timers.after(effect.delay, deliver)
+                case CancelTimer():
+                    timer = self._timers.pop(effect.due, None)
+                    if timer is not None:
+                        timer.cancel()
                 case Start():
                     if not self._memory.hold(effect):
                         self._spawn(effect)
-                case Up(child):
+                case Up():
                     self.context.ensure_current()  # given up on, it must not register over its successor's child
-                    self.context.system.directory.register(self._refs[child].path, self._refs[child])
+                    ref = self._refs[effect.child]
+                    self._system.directory.register(ref.path, ref)
+                case Answer():
+                    self._answer(effect.call, effect.outcome)
                 case RequestStop(child, _, reason):
                     if not self._was_held(child, reason):
                         self._refs[child].request_stop(reason)
@@ -296,21 +312,10 @@ class Supervisor(Actor):
                 case Abandon(child, _, after):
                     if not self._was_held(child, Unresponsive(after)):
                         self._refs[child].incarnation().abandon(Unresponsive(after))
-                case SetTimer(due, delay):
-                    deliver = partial(self.context.incarnation().tell_system, due)
-                    self._timers[due] = self.context.system.timers.after(delay, deliver)
-                case CancelTimer(due):
-                    timer = self._timers.pop(due, None)
-                    if timer is not None:
-                        timer.cancel()
                 case Remember(child):
                     self._memory.remember(child, self.context.clock.monotonic())
                 case Forget(child):
                     self._memory.forget(child)
-                case Emit(event):
-                    self.context.system.events.emit(event)
-                case Answer(call, outcome):
-                    self._answer(call, outcome)
                 case AnnounceStarted():
                     self.context.announce_started()
                 case End(reason):
@@ -321,12 +326,12 @@ class Supervisor(Actor):
 
     def _spawn(self, start: Start) -> None:
         self._refs[start.spec.id] = spawn(
-            self.context.system,
+            self._system,
             start.spec,
-            path=child_path(self.context.path, start.spec.id),
-            parent=self.context.path,
+            path=child_path(self._path, start.spec.id),
+            parent=self._path,
             generation=start.generation,
-            notify=self.context.incarnation().tell_system,
+            notify=self._tell_me,
         )
 
     def _was_held(self, child: ChildId, reason: ExitReason) -> bool:
@@ -334,19 +339,21 @@ class Supervisor(Actor):
         start = self._memory.drop(child)
         if start is None:
             return False
-        report = StopReport(stopped=(child_path(self.context.path, child),))
-        self.context.incarnation().tell_system(Exited(child, start.generation, reason, abandoned=False, report=report))
+        report = StopReport(stopped=(child_path(self._path, child),))
+        self._tell_me(Exited(child, start.generation, reason, abandoned=False, report=report))
         return True
 
     def _let_go(self, child: ChildId, generation: Generation) -> None:
         ref = self._refs.get(child)
         if ref is not None and ref.generation == generation:
             del self._refs[child]
-            self.context.system.directory.unregister(ref.path, ref)
+            self._system.directory.unregister(ref.path, ref)
 
     def _answer(self, call: CallId, outcome: Outcome) -> None:
         reply = self._replies.pop(call)
         match outcome:
+            case str():
+                reply.try_set(self._refs[outcome])
             case None:
                 reply.try_set(None)
             case Refused(error):
@@ -354,14 +361,15 @@ class Supervisor(Actor):
             case RunsAlready(child):
                 reply.try_fail(AlreadyStarted(self._refs[child].path, self._refs[child]))
             case _:
-                reply.try_set(self._refs[outcome])
+                assert_never(outcome)
 
-    def _describe(self) -> Description:
-        rows = tuple(
-            ChildRow(child, self._refs.get(child.id) if child.live else None)
-            for child in self._machine.children.values()
-        )
+    def _describe(self, only: ChildId | None = None) -> Description:
         now, machine = self.context.clock.monotonic(), self._machine
+        if only is None:
+            children = tuple(machine.children.values())
+        else:
+            children = (machine.children[only],) if only in machine.children else ()
+        rows = tuple(ChildRow(child, self._refs.get(child.id) if child.live else None) for child in children)
         return Description(rows, machine.window, now, machine.window_time(now), machine.settings)
 
 

@@ -38,7 +38,6 @@ from treewarden.actors import (
     child_path,
 )
 from treewarden.supervision_trees._checks import is_duration
-from treewarden.supervision_trees._children import Child
 from treewarden.supervision_trees._dynamic import DynamicSupervisor
 from treewarden.supervision_trees._errors import TaskExit
 from treewarden.supervision_trees._strategy import DEFAULT_INTENSITY
@@ -149,12 +148,12 @@ class TaskSupervisor(DynamicSupervisor):
                 self._begin_limit(message)
                 super().on_system(message)
             case Exited():
-                before = self._current(message.child, message.generation)
+                before = self._machine.running_spec(message.child, message.generation)
                 super().on_system(message)  # first: who is told may start the next task at once
                 if before is not None:
-                    self._task_exited(before.spec, message.reason)
+                    self._task_exited(before, message.reason)
             case _TimeIsOver(child, generation, after):
-                if self._current(child, generation) is not None:
+                if self._machine.running_spec(child, generation) is not None:
                     self._refs[child].incarnation().abandon(Unresponsive(after))
             case _:
                 super().on_system(message)
@@ -167,20 +166,14 @@ class TaskSupervisor(DynamicSupervisor):
         for child in self._machine.children.values():
             self._tell(child.spec, Killed())
 
-    def _current(self, name: ChildId, generation: Generation) -> Child | None:
-        """The child whose living incarnation is of that generation."""
-        child = self._machine.children.get(name)
-        return child if child is not None and child.live and child.generation == generation else None
-
     def _begin_limit(self, started: Started) -> None:
-        child = self._current(started.child, started.generation)
-        if child is None or child.spec.actor_class is not TaskActor:
+        spec = self._machine.running_spec(started.child, started.generation)
+        if spec is None or spec.actor_class is not TaskActor:
             return
-        within = _within(child.spec)
+        within = _within(spec)
         if within < INFINITY:
-            over = _TimeIsOver(child.id, child.generation, within)
-            deliver = partial(self.context.incarnation().tell_system, over)
-            self._limits[child.id] = self.context.system.timers.after(within, deliver)
+            over = _TimeIsOver(started.child, started.generation, within)
+            self._limits[started.child] = self._system.timers.after(within, partial(self._tell_me, over))
 
     def _task_exited(self, spec: ChildSpec, reason: ExitReason) -> None:
         timer = self._limits.pop(spec.id, None)

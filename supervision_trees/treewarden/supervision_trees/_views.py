@@ -10,7 +10,7 @@ from typing import Any, Final, final
 
 import pykka
 
-from treewarden.actors import ActorDead, ActorPath, ActorRef, ChildType, Reply, child_path, describe_exit
+from treewarden.actors import ActorDead, ActorPath, ActorRef, ChildId, ChildType, Reply, child_path, describe_exit
 from treewarden.actors.processes import ManagedProcess, ProcessStatus
 from treewarden.supervision_trees._children import Child, ChildState
 from treewarden.supervision_trees._inspect import ActorView
@@ -22,20 +22,20 @@ __all__ = ["TreeViewer", "describe_supervisor"]
 DEADLINE: Final = 2.0  # seconds for the whole tree
 
 
-def describe_supervisor(ref: ActorRef[Any], *, timeout: float) -> Description:
-    """The table of the supervisor `ref`.
+def describe_supervisor(ref: ActorRef[Any], *, timeout: float, child: ChildId | None = None) -> Description:
+    """The table of the supervisor `ref`; with `child`, only what it has of that one, however many there are.
 
     Raises:
         pykka.Timeout: if it did not answer within `timeout` seconds.
         ActorDead: if it has ended.
     """
-    description: Description = _ask(ref).get(timeout=timeout)
+    description: Description = _ask(ref, child).get(timeout=timeout)
     return description
 
 
-def _ask(ref: ActorRef[Any]) -> Reply[Description]:
+def _ask(ref: ActorRef[Any], child: ChildId | None = None) -> Reply[Description]:
     reply: Reply[Description] = Reply()
-    ref.incarnation().tell_system(Describe(reply))
+    ref.incarnation().tell_system(Describe(reply, child))
     return reply
 
 
