@@ -119,7 +119,7 @@ def test_each_has_a_thread_of_its_own(threads: "Threads") -> None:
 
 
 def test_an_actor_is_shared_unless_its_class_says_otherwise(threads: "Threads") -> None:
-    name = threads.spawn(Shared).ask(doing(lambda _: here().name))
+    name = threads.spawn(Shared).ask(doing(lambda _: here().name), block=True)
 
     assert "treewarden-worker" in name
     assert [] == own_threads()

@@ -1,5 +1,6 @@
 """How many workers there are: stuck ones are made up for soon, those that compute are not multiplied."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -114,7 +115,7 @@ def test_a_day_at_the_limit_costs_no_more_than_a_minute() -> None:
 def test_workers_that_compute_are_added_ever_more_rarely() -> None:
     added = added_in([computing()] * (2 * LONGEST_PAUSE + 3 * LONGEST_PAUSE))
     at = [number for number, count in enumerate(added) if count]
-    pauses = [later - earlier for earlier, later in zip(at, at[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(at)]
 
     assert {0, 1} == set(added)
     assert pauses[:10] == [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
