@@ -1,6 +1,7 @@
 """How to reach an actor: a ref names one incarnation, an address a place in the tree."""
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, final, overload
 
 import pykka
@@ -99,14 +100,14 @@ class ActorRef(pykka.ActorRef[A]):
             MailboxFull: if its mailbox has a bound and no place; nothing was put in.
         """
         if not self._incarnation.offer(message):
-            await self._offer_in_time(message)
+            await self._offer_in_time(message, math.inf)
 
-    async def _offer_in_time(self, message: object) -> None:
+    async def _offer_in_time(self, message: object, patience: float) -> None:
         room = self._incarnation.room
         assert room is not None
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(room.bound.within):
+            async with asyncio.timeout(min(patience, room.bound.within)):
                 while not self._incarnation.offer(message):
                     made = asyncio.Event()
 
@@ -194,9 +195,13 @@ class ActorRef(pykka.ActorRef[A]):
             Exception: what the handler raised, `Rejected` included.
         """
         reply: Reply[Any] = Reply()
+        ask = Ask(message, reply)
+        if not self._incarnation.offer(ask):
+            loop = asyncio.get_running_loop()
+            until = loop.time() + timeout
+            await self._offer_in_time(ask, timeout)
+            timeout = until - loop.time()
         async with asyncio.timeout(timeout):
-            if not self._incarnation.offer(Ask(message, reply)):
-                await self._offer_in_time(Ask(message, reply))
             return await reply
 
     def request_stop(self, reason: ExitReason | None = None) -> None:
