@@ -452,8 +452,7 @@ def test_an_answer_that_comes_when_the_loop_is_closed_harms_nobody(echo: ActorRe
     for task in tasks:
         task._log_destroy_pending = False  # type: ignore[attr-defined]  # the test means it
         abandoned: Any = task.get_coro()
-        with pytest.raises(RuntimeError, match="loop is closed"):
-            abandoned.close()  # its deadline cannot be called off
+        abandoned.close()
 
 
 # Actors with a loop of their own
