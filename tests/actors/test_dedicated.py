@@ -481,6 +481,24 @@ def test_a_runtime_that_stops_leaves_no_thread_of_an_actor(nothing_left: None, w
     wait_for(lambda: [] == own_threads(), "all ended")
 
 
+def test_a_runtime_that_stops_says_whose_thread_is_stuck_and_does_not_wait_for_it(
+    nothing_left: None, wait_for: Wait
+) -> None:
+    gate, inside = threading.Event(), threading.Event()
+    children = [ChildSpec.of(Own, id="own", shutdown=0.05)]
+    runtime = Runtime.start(ChildSpec.of(Supervisor, children=children, id="dev"))
+    try:
+        runtime.address("/dev/own").tell(doing(lambda _: (inside.set(), gate.wait())))
+        assert inside.wait(PATIENCE)
+        report = runtime.stop()
+
+        assert ("/dev/own",) == report.abandoned
+        assert ["treewarden/dev/own"] == own_threads()
+    finally:
+        gate.set()
+    wait_for(lambda: [] == own_threads(), "it ended once it could")
+
+
 def test_a_restart_has_a_thread_of_its_own_and_that_of_the_one_before_ends(nothing_left: None, wait_for: Wait) -> None:
     children = [ChildSpec.of(Own, id="own", restart=Restart.PERMANENT)]
     runtime = Runtime.start(ChildSpec.of(Supervisor, children=children, id="dev"))
