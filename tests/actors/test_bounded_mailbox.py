@@ -211,6 +211,18 @@ def test_without_a_word_a_mailbox_has_no_bound_and_a_bound_refuses() -> None:
     assert Overflow.REFUSE is MailboxBound(7).overflow
 
 
+@pytest.mark.parametrize(
+    ("attribute", "value", "right"),
+    [("mailbox", 100, "a MailboxBound or None"), ("dispatcher", "dedicated", "SHARED or DEDICATED")],
+)
+def test_a_class_whose_attributes_cannot_be_right_is_refused_when_it_is_made(
+    attribute: str, value: object, right: str
+) -> None:
+    """Not when somebody sends to it: that one could do nothing about it."""
+    with pytest.raises(TypeError, match=f"Wrong.{attribute}: found {value!r}, expected {right}"):
+        type("Wrong", (Actor,), {attribute: value})
+
+
 # Refused
 
 

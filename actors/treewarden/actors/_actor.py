@@ -88,6 +88,8 @@ class Actor(Durable, pykka.Actor):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         accept_pykkas_on_stop(cls)
+        _refuse_wrong("mailbox", cls, cls.mailbox, MailboxBound | None, "a MailboxBound or None")
+        _refuse_wrong("dispatcher", cls, cls.dispatcher, DispatcherKind, "SHARED or DEDICATED")
         cls.receives_plainly = cls.handle is Actor.handle and cls._handle_receive is Actor._handle_receive
 
     @classmethod
@@ -204,6 +206,11 @@ class Actor(Durable, pykka.Actor):
 
     def _start_actor_loop(self) -> None:
         raise AssertionError("actors are started by spawn()")
+
+
+def _refuse_wrong(name: str, cls: type[Actor], found: object, kind: Any, expected: str) -> None:
+    if not isinstance(found, kind):
+        raise TypeError(f"{cls.__name__}.{name}: found {found!r}, expected {expected}")
 
 
 def spawn(
