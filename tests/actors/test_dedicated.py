@@ -23,7 +23,7 @@ from treewarden.actors import (
     Unresponsive,
 )
 from treewarden.actors._status import Status
-from treewarden.supervision_trees import Runtime, Supervisor
+from treewarden.supervision_trees import Runtime, Supervisor, _ports
 from treewarden.supervision_trees.testing import TreeUnderTest
 
 if TYPE_CHECKING:
@@ -482,8 +482,9 @@ def test_a_runtime_that_stops_leaves_no_thread_of_an_actor(nothing_left: None, w
 
 
 def test_a_runtime_that_stops_says_whose_thread_is_stuck_and_does_not_wait_for_it(
-    nothing_left: None, wait_for: Wait
+    nothing_left: None, wait_for: Wait, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(_ports, "CLOSING", 0.05)  # seconds for threads to end once the tree has
     gate, inside = threading.Event(), threading.Event()
     children = [ChildSpec.of(Own, id="own", shutdown=0.05)]
     runtime = Runtime.start(ChildSpec.of(Supervisor, children=children, id="dev"))
