@@ -18,6 +18,7 @@ from treewarden.actors import (
     AskCycle,
     AskInFlight,
     ChildNotice,
+    ChildSpec,
     Crashed,
     Exited,
     Fenced,
@@ -35,6 +36,8 @@ from treewarden.actors import _incarnation as module
 from treewarden.actors._incarnation import INLINE_DEPTH
 from treewarden.actors._life import Life, running_incarnation, watched
 from treewarden.actors._ref import INLINE_WITHIN
+from treewarden.supervision_trees import Supervisor
+from treewarden.supervision_trees.testing import TreeUnderTest
 
 if TYPE_CHECKING:
     from .conftest import Threads
@@ -890,6 +893,33 @@ def test_asks_that_race_an_end_are_all_answered(threads: "Threads") -> None:
 
     assert 80 == len(threads.exits())
     assert [] == watched
+
+
+# A tree without threads
+
+
+def on_the_main_thread(act: Callable[[], object]) -> Any:
+    return act()
+
+
+@pytest.mark.parametrize("run", [outside, on_the_main_thread])
+def test_a_tree_under_test_is_the_same_with_inline_asks_and_without(run: Callable[[Callable[[], object]], Any]) -> None:
+    """There too only a thread that is not the main one is answered inline."""
+    children = [ChildSpec.of(Quick, id=name) for name in ("a", "b", "c")]
+
+    def use() -> list[object]:
+        with TreeUnderTest(ChildSpec.of(Supervisor, children=children, id="dev")) as tree:
+            refs = [ref for name in "abc" if (ref := tree.whereis(f"/dev/{name}")) is not None]
+            found = [refs[0].ask("echo"), refs[0].ask(chain(refs[1:]))]
+            for act in (chain([refs[1], refs[2], refs[0]]), doing(lambda _: refs[1].ask(doing(lambda _: 1 / 0)))):
+                try:
+                    refs[0].ask(act)
+                except (Rejected, ZeroDivisionError) as error:
+                    found.append(str(error))
+            tree.wait_idle()
+            return [*found, tree.address("/dev/b").ask("again")]
+
+    assert ["echo", "the end", "/dev/c /dev/a /dev/b /dev/c", "division by zero", "again"] == run(use)
 
 
 def _raise(error: BaseException) -> None:
