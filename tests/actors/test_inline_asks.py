@@ -351,7 +351,7 @@ def test_an_actor_that_takes_long_to_answer_is_not_asked_inline_again(
     outside(lambda: quick.ask(doing(lambda _: clock.jump(INLINE_WITHIN * 2)), timeout=None))
 
     assert not outside(lambda: is_inline(quick))
-    assert ["slow inline answer; a worker answers from now on"] == [line.event for line in threads.lines]
+    assert ["slow on another's thread; workers run it from now on"] == [line.event for line in threads.lines]
     (again,) = rest(threads, "/a")
     assert outside(lambda: is_inline(again)), "another incarnation may be quicker"
 
