@@ -73,11 +73,12 @@ class Actor(Durable, pykka.Actor):
     """How many messages may wait, and what becomes of one more; no bound by default."""
 
     inline_asks: ClassVar[bool] = False
-    """Whether an ask may be answered on the asker's thread when this actor is at rest. For quick handlers only.
+    """Whether an ask may be answered on the asker's thread when this actor is at rest. For quick code only.
 
     It saves the asker two thread switches, and everything else is as ever: one thread at a time, order, crashes.
     But the asker cannot give up before the handler returns. So an ask with a deadline under 0.1 s goes the
     other way, one from the main thread too, and so does every ask of an incarnation that once took longer than that.
+    `start_child` runs the start of such an actor on its caller's thread, under the same conditions.
     """
 
     receives_plainly: ClassVar[bool] = True
