@@ -48,8 +48,9 @@ class Ending:
     def enter(self, report: StopReport) -> None:
         """Take into the report what became of a child and of everything below it."""
         # What was left behind counts for ever; who stopped, only for the supervisor's own end.
-        self._abandoned_paths.update(dict.fromkeys(report.abandoned))
-        self._orphaned_pids.update(dict.fromkeys(report.orphaned_pids))
+        if report.abandoned or report.orphaned_pids:
+            self._abandoned_paths.update(dict.fromkeys(report.abandoned))
+            self._orphaned_pids.update(dict.fromkeys(report.orphaned_pids))
         if self._roster.ending is not None:
             self._stopped_paths.extend(report.stopped)
 
