@@ -3,7 +3,7 @@
 This is where every way to end (return, exception, stop, kill, a start that hangs, being given
 up on) becomes exactly one `Exited` (supervision.md A.2, A.7). The mechanism:
 
-- *Exit token.* `_exit_token` is popped by whoever declares the end: the run loop, `kill`, or a
+- *Exit token.* `_exit_token` is taken by whoever declares the end: the run loop, `kill`, or a
   supervisor that abandons the actor. The loser's declaration is void. `Started` and `Ready` borrow
   it while they are sent, so neither can follow `Exited`.
 - *Fence.* Once declared dead while a thread may still be inside, the incarnation is fenced: its
@@ -130,7 +130,7 @@ class Ending(Lanes):
             self._watch_the_thread_inside()
         self.system.names.release(self)  # first of all: whoever hears of the end may want the names
         let_go(self)
-        self.stopped.try_set(reason)
+        self._tell_end(reason)
         in_hand = self._in_hand
         if abandoned and in_hand is not None:
             in_hand.reply.try_fail(ActorDead(f"{self.path} was given up on while it handled this message"))
@@ -152,11 +152,7 @@ class Ending(Lanes):
                     watched.remove(self)
 
     def _claim_end(self) -> bool:
-        try:
-            self._exit_token.pop()
-        except IndexError:
-            return False
-        return True
+        return self._exit_token.acquire(blocking=False)
 
     def _post_mortem(self, reason: ExitReason) -> PostMortem:
         instrument = self.instrument  # looked at once: the thread inside may just be dropping it

@@ -189,6 +189,7 @@ class Incarnation(Starting):
             except BaseException as error:  # noqa: BLE001 - actor boundary: the supervisor decides, not us
                 self._failed(item, error, None)
             self._message = NOTHING
+            self._busy = False  # here already: a kill that comes now need not give up on it
 
     def _turn(self) -> bool:
         """Do one thing, whatever it is; False when there is nothing to do."""

@@ -102,7 +102,9 @@ def running_incarnation() -> "Incarnation | None":
 INLINE_WITHIN: Final = 0.1  # seconds; who takes longer on another's thread is not run there again
 
 _NOBODY: Final = contextlib.nullcontext()
-_making: Final = threading.Lock()  # guards the making of a system lane; held for no more than that
+# Guards the making of what an incarnation has only once it is used; held for no more than that. A signal handler
+# may come here while its own thread is here.
+_making: Final = threading.RLock()
 
 
 class Life:
@@ -112,6 +114,7 @@ class Life:
         "_attention",
         "_busy",
         "_deferred",
+        "_end_is_told",
         "_exit_reason",
         "_exit_request",
         "_exit_token",
@@ -128,6 +131,7 @@ class Life:
         "_ready_deferred",
         "_started",
         "_stop_ordered",
+        "_stopped",
         "_suspended",
         "_system_lane",
         "_timers",
@@ -148,7 +152,6 @@ class Life:
         "room",
         "spec",
         "status",
-        "stopped",
         "system",
         "ties",
     )
@@ -169,7 +172,8 @@ class Life:
         self.path, self.parent, self.generation = path, parent, generation
         self.actor: Actor | None = None
         self.status = Status.NEW
-        self.stopped: Reply[ExitReason] = Reply()
+        self._stopped: Reply[ExitReason] | None = None  # made when somebody waits for the end
+        self._end_is_told = False
         self.published: object = None
         self.claim: Claim | None = None  # on its stored state, if it is durable
         self._notify = notify
@@ -181,7 +185,7 @@ class Life:
         self._system_lane: Lane | None = None  # made with the first message in it
         self._user_lane: Lane = deque()
         self._token = [True]
-        self._exit_token = [True]
+        self._exit_token = threading.Lock()  # held by whoever declares the end, for good
         self._exit_reason: ExitReason | None = None
         self._exit_request: ExitReason | None = None
         self._wanted_end: tuple[ExitReason, bool] | None = None  # the first declaration; see _declare_end
@@ -230,6 +234,28 @@ class Life:
     def exit_reason(self) -> ExitReason | None:
         """How it ended, from the moment the end is declared."""
         return self._exit_reason
+
+    def is_stopped(self) -> bool:
+        """Whether the end was declared and what it held was let go of, so that waiters hear of it."""
+        return self._end_is_told
+
+    @property
+    def stopped(self) -> Reply[ExitReason]:
+        """Set with the reason once the end was declared."""
+        made: Reply[ExitReason] = Reply()
+        with _making:
+            if self._stopped is None:
+                self._stopped = made
+                if self._end_is_told:
+                    made.try_set(self._exit_reason)
+            return self._stopped
+
+    def _tell_end(self, reason: ExitReason) -> None:
+        with _making:
+            self._end_is_told = True
+            stopped = self._stopped
+        if stopped is not None:
+            stopped.try_set(reason)
 
     def is_suspended(self) -> bool:
         """Whether the mailbox is left alone."""
@@ -325,9 +351,10 @@ class Life:
     # For the layers above
 
     def _open_system_lane(self) -> Lane:
+        made: Lane = deque()  # before the look: nothing between it and the next line calls anything
         with _making:
             if self._system_lane is None:
-                self._system_lane = deque()
+                self._system_lane = made
             return self._system_lane
 
     def _may_enter(self) -> bool:

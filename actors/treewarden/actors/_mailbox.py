@@ -74,7 +74,8 @@ class Room:
     def __init__(self, bound: MailboxBound, lane: deque[object]) -> None:
         self.bound = bound
         self._lane = lane
-        self._putting = threading.Lock()  # of two senders one sees what the other has put in
+        # Of two senders one sees what the other has put in; a signal handler may send while its own thread does.
+        self._putting = threading.RLock()
         self._waiting: deque[Callable[[], object]] = deque()
 
     def put(self, message: object) -> bool:

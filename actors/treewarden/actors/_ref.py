@@ -81,7 +81,7 @@ class ActorRef(pykka.ActorRef[A]):
 
     def is_alive(self) -> bool:
         """False once the end was declared, which is after `on_stop` has finished."""
-        return not self._incarnation.stopped.is_set()
+        return not self._incarnation.is_stopped()
 
     def tell(self, message: Any) -> None:
         """Put `message` in the mailbox and return; one whose bound says `BLOCK` has the caller wait for a place.

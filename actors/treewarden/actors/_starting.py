@@ -86,7 +86,7 @@ class Starting(Ending):
         if self._claim_end():  # otherwise it was given up on meanwhile
             self._exit_reason = Normal()
             self.system.names.release(self)
-            self.stopped.try_set(Normal())
+            self._tell_end(Normal())
             cut_ties(self, Normal())
             if self._notify is not None:
                 self._notify(Declined(self.spec.id, self.generation))
@@ -126,7 +126,7 @@ class Starting(Ending):
         try:
             self._notify(notice)
         finally:
-            self._exit_token.append(True)
+            self._exit_token.release()
         # Such a declaration was left in `_wanted_end` before it tried the token: one of the two makes it.
         if self._wanted_end is not None:
             reason, abandoned = self._wanted_end
