@@ -36,9 +36,11 @@ Wait = Callable[[Callable[[], bool], str], None]
 
 PATIENCE: Final = 30.0  # seconds; reached only by a test that fails
 SENDERS: Final = 8
-ROUNDS: Final = 60
+ROUNDS: Final = 100
 BURST: Final = 160  # messages a sender sends in a round, at most
 EACH: Final = 250  # messages between two blows
+MESSAGES_HEARD: Final = 2_000  # from each sender that waits for each
+MESSAGES_KEPT: Final = 5_000  # from each sender to one that is suspended
 TOP: Final = ActorPath("/top")
 PLACE: Final = ActorPath("/top/counted")
 
@@ -68,6 +70,7 @@ class Ledger:
         self.lives: dict[int, list[Sent]] = {}  # by generation, in order
         self.overlaps: list[str] = []
         self.blows = threading.Semaphore(0)  # one for every `EACH` messages
+        self.heard = tuple(threading.Semaphore(0) for _ in range(SENDERS))  # one for each message to an `Echo`
 
     def begin(self, generation: int) -> list[Sent]:
         assert generation not in self.lives
@@ -269,7 +272,7 @@ class Sender:
 def test_every_message_is_handled_once_in_order_or_a_dead_letter_whatever_ends_the_actor(
     threads: "Threads", kind: type[Counted], wait_for: Wait
 ) -> None:
-    """Some 40,000 messages; after each round all is accounted for before anybody sends another."""
+    """Some 60,000 messages; after each round all is accounted for before anybody sends another."""
     tree = Tree(threads, kind, wait_for)
     senders = [Sender(tree, number) for number in range(SENDERS)]
     finished = threading.Event()
@@ -321,3 +324,72 @@ def test_every_message_is_handled_once_in_order_or_a_dead_letter_whatever_ends_t
             for message in got
             if message.sender == sender.sender and message.crashes
         }
+
+
+class Echo(Counted):
+    """Tells the sender of each message that it was handled."""
+
+    def on_receive(self, message: Sent) -> tuple[int, int]:
+        answer = super().on_receive(message)
+        self.ledger.heard[message.sender].release()
+        return answer
+
+
+def test_a_message_that_meets_the_worker_on_its_way_out_is_not_left_lying(
+    threads: "Threads", kind: type[Counted]
+) -> None:
+    """Each sender waits for each of its messages, so the actors are for ever going idle; nobody else would wake them."""
+    ledgers = [Ledger() for _ in range(SENDERS // 2)]
+    echo = type("Echo", (Echo, kind), {})
+    refs = [threads.spawn(echo, ledger, path=f"/echo{place}") for place, ledger in enumerate(ledgers)]
+
+    def converse(sender: int) -> None:
+        dice, ref = random.Random(sender), refs[sender // 2]
+        for number in range(MESSAGES_HEARD):
+            if dice.random() < 0.8:
+                ref.tell(SENT[sender](number))
+            else:
+                assert (sender, number) == ref.ask(SENT[sender](number), timeout=PATIENCE)
+            heard = ledgers[sender // 2].heard[sender]
+            assert heard.acquire(timeout=PATIENCE), f"message {number} of sender {sender} lies in the mailbox"
+
+    in_threads(*(lambda sender=sender: converse(sender) for sender in range(SENDERS)))
+
+    assert [[]] * len(ledgers) == [ledger.overlaps for ledger in ledgers]
+    for place, ledger in enumerate(ledgers):
+        for sender in (2 * place, 2 * place + 1):
+            mine = [message.number for message in ledger.lives[1] if message.sender == sender]
+            assert list(range(MESSAGES_HEARD)) == mine
+
+
+def test_a_suspended_actor_keeps_what_it_was_sent_and_handles_it_in_order_when_it_goes_on(
+    threads: "Threads", kind: type[Counted], wait_for: Wait
+) -> None:
+    """Suspended and resumed over and over while eight senders send; not one message is lost, doubled or overtaken."""
+    ledger = Ledger()
+    ref = threads.spawn(kind, ledger)
+    finished = threading.Event()
+
+    def send(sender: int) -> None:
+        for number in range(MESSAGES_KEPT):
+            ref.tell(SENT[sender](number))
+
+    def send_all() -> None:
+        try:
+            in_threads(*(lambda sender=sender: send(sender) for sender in range(SENDERS)))
+        finally:
+            finished.set()
+
+    def hold_up() -> None:
+        while not finished.is_set():
+            ref.sys.suspend(timeout=PATIENCE)
+            before = ledger.handled()
+            assert before == ref.sys.get_state(timeout=PATIENCE)["turns"]
+            ref.sys.resume(timeout=PATIENCE)
+
+    in_threads(send_all, hold_up)
+    wait_for(lambda: ledger.handled() == SENDERS * MESSAGES_KEPT, "all is handled")
+
+    assert [] == ledger.overlaps
+    for sender in range(SENDERS):
+        assert list(range(MESSAGES_KEPT)) == [each.number for each in ledger.lives[1] if each.sender == sender]

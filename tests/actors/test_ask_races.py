@@ -1,0 +1,416 @@
+"""Asks that race an end: each is answered, or told why not, long before its deadline.
+
+Whoever asks (a thread, an actor, a coroutine, one that looks at its future later) and whatever ends the
+actor: the outcome is an answer, `ActorDead`, what the handler raised, or `AskCycle`. A `pykka.Timeout`
+is raised by none of these tests' asks, whose deadline nobody but a failing test would see.
+"""
+
+import asyncio
+import queue
+import random
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, final
+
+import pytest
+
+import treewarden.actors
+from treewarden.actors import (
+    Actor,
+    ActorDead,
+    ActorPath,
+    ActorRef,
+    Address,
+    AskCycle,
+    ChildSpec,
+    Intensity,
+    Reply,
+    Shutdown,
+    Unresponsive,
+)
+from treewarden.supervision_trees import Supervisor, SupervisorHandle
+
+if TYPE_CHECKING:
+    from .conftest import Threads
+
+Wait = Callable[[Callable[[], bool], str], None]
+
+DEADLINE: Final = 30.0  # seconds; reached only by a test that fails
+ROUNDS: Final = 20
+WARM: Final = 40  # answers before the end
+
+
+class DeliberateError(Exception):
+    """A crash that a test asked for."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Number:
+    """Answered with its `value`; every fifth by another thread, later."""
+
+    value: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """End with `Normal()` after this message."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """Raise."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """Say that it began, and stay in the handler until `gate` opens."""
+
+    began: threading.Event
+    gate: threading.Event
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class AskOther:
+    """Ask the next of `others` to ask those after it; the answer is how the last one answered."""
+
+    others: tuple[ActorRef[Any], ...]
+
+
+@final
+class Later:
+    """Answers, on a thread of its own, what was taken to be answered later."""
+
+    def __init__(self) -> None:
+        self.taken: queue.SimpleQueue[tuple[Reply[Any], int] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._answer)
+        self._thread.start()
+
+    def close(self) -> None:
+        self.taken.put(None)
+        self._thread.join()
+
+    def _answer(self) -> None:
+        while (entry := self.taken.get()) is not None:
+            reply, value = entry
+            reply.try_set(value)  # False if the actor has ended: it has failed the reply itself
+
+
+class Target(Actor):
+    """Who is asked."""
+
+    def __init__(self, later: Later, answered: threading.Semaphore) -> None:
+        super().__init__()
+        self.later, self.answered = later, answered
+
+    def on_receive(self, message: object) -> object:
+        self.answered.release()
+        match message:
+            case Number(value):
+                if value % 5 == 0:
+                    self.later.taken.put((self.context.take_reply(), value))
+                return value
+            case AskOther((following, *others)):
+                try:
+                    return following.ask(AskOther(tuple(others)), timeout=DEADLINE)
+                except AskCycle:
+                    return "cycle"
+            case AskOther():
+                return "asked"
+            case Exit():
+                self.context.exit()
+            case Hang(began, gate):
+                began.set()
+                gate.wait(DEADLINE)
+            case _:
+                raise DeliberateError
+        return None
+
+
+class InlineTarget(Target):
+    """Who may be run by an asker's own thread."""
+
+    inline_asks = True
+
+
+KINDS: Final[dict[str, type[Target]]] = {"plain": Target, "inline": InlineTarget}
+if hasattr(treewarden.actors, "DEDICATED"):
+    KINDS["dedicated"] = type("DedicatedTarget", (Target,), {"dispatcher": treewarden.actors.DEDICATED})
+
+
+def ask_until_dead(ask: Callable[[Number], object]) -> int:
+    """Ask one question after the other until nobody is there to answer; how many were answered."""
+    value = 0
+    while True:
+        value += 1
+        try:
+            assert value == ask(Number(value))
+        except ActorDead:
+            return value - 1
+
+
+def ask_ahead_until_dead(target: ActorRef[Any]) -> int:
+    """As `ask_until_dead`, with ten questions on their way at a time."""
+    value = 0
+    while True:
+        futures = [target.ask(Number(value + more), block=False) for more in range(10)]
+        for future in futures:
+            try:
+                assert value == future.get(timeout=DEADLINE)
+                value += 1
+            except ActorDead:
+                assert [True] * len(futures) == [outcome(each, DEADLINE) is not None for each in futures]
+                return value
+
+
+async def ask_together_until_dead(target: ActorRef[Any]) -> int:
+    """Five coroutines that ask one question after the other, until nobody is there."""
+
+    async def ask() -> int:
+        value = 0
+        while True:
+            value += 1
+            try:
+                assert value == await target.ask_async(Number(value), timeout=DEADLINE)
+            except ActorDead:
+                return value - 1
+
+    return sum(await asyncio.gather(*(ask() for _ in range(5))))
+
+
+def outcome(future: Any, timeout: float) -> object:
+    """What a future holds: the answer, or the error."""
+    try:
+        return future.get(timeout=timeout)
+    except (ActorDead, DeliberateError) as error:
+        return error
+
+
+class Asker(Actor):
+    """Asks from inside an actor, on a worker that must be replaced meanwhile."""
+
+    def on_receive(self, message: Callable[[], int]) -> int:
+        return message()
+
+
+class InlineAsker(Asker):
+    """One that is run by the test's own thread."""
+
+    inline_asks = True
+
+
+@pytest.fixture(params=list(KINDS))
+def kind(request: pytest.FixtureRequest) -> type[Target]:
+    return KINDS[request.param]
+
+
+@pytest.fixture
+def later(nothing_left: None) -> Iterator[Later]:
+    made = Later()
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def restless() -> Iterator[None]:
+    """Let threads take turns far more often than they would."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+def in_threads(*works: Callable[[], object]) -> None:
+    """Run all `works` at once, each on a thread of its own, to their end; raise what one of them raised."""
+    failures: list[BaseException] = []
+
+    def guarded(work: Callable[[], object]) -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - thread boundary: the test raises it below
+            failures.append(error)
+
+    made = [threading.Thread(target=guarded, args=(work,)) for work in works]
+    for thread in made:
+        thread.start()
+    for thread in made:
+        thread.join()
+    for failure in failures:
+        raise failure
+
+
+ENDS: Final[dict[str, Callable[[ActorRef[Any]], object]]] = {
+    "stop": lambda ref: ref.request_stop(Shutdown("raced")),
+    "kill": lambda ref: ref.kill(),
+    "abandon": lambda ref: ref.incarnation().abandon(Unresponsive(1.0)),
+    "exit": lambda ref: ref.tell(Exit()),
+    "crash": lambda ref: ref.tell(Crash()),
+    "crash of an ask": lambda ref: outcome(ref.ask(Crash(), block=False), DEADLINE),
+    "stop and kill at once": lambda ref: in_threads(ref.request_stop, ref.kill),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_asks_of_threads_actors_and_coroutines_that_race_an_end_are_all_answered(
+    threads: "Threads", kind: type[Target], later: Later, end: str
+) -> None:
+    """No timeout, no answer to another's question, and nobody is noted as waiting afterwards."""
+    for round_ in range(ROUNDS):
+        answered = threading.Semaphore(0)
+        target = threads.spawn(kind, later, answered, path=f"/target{round_}")
+        asker = threads.spawn(Asker, path=f"/asker{round_}")
+        inline = threads.spawn(InlineAsker, path=f"/inline{round_}")
+        plain = partial(target.ask, timeout=DEADLINE)
+        from_actor = partial(ask_until_dead, plain)
+
+        def finish(answered: threading.Semaphore = answered, target: ActorRef[Any] = target) -> None:
+            for _ in range(WARM):
+                assert answered.acquire(timeout=DEADLINE)
+            ENDS[end](target)
+            target.wait_stopped(timeout=DEADLINE)
+
+        in_threads(
+            from_actor,
+            partial(
+                ask_until_dead, lambda number, target=target: target.ask(number, block=False).get(timeout=DEADLINE)
+            ),
+            partial(ask_ahead_until_dead, target),
+            partial(asker.ask, from_actor, timeout=DEADLINE),
+            partial(inline.ask, from_actor, timeout=DEADLINE),
+            lambda target=target: asyncio.run(ask_together_until_dead(target)),
+            finish,
+        )
+    threads.settle()
+
+    assert () == threads.system.asks.in_flight()
+
+
+@pytest.mark.parametrize("end", ["kill", "abandon"])
+def test_asks_of_one_that_hangs_are_answered_as_soon_as_it_is_given_up_on(
+    threads: "Threads", kind: type[Target], later: Later, end: str
+) -> None:
+    """While its thread is still inside: those that wait, and those that come as it ends."""
+    for round_ in range(ROUNDS):
+        began, gate = threading.Event(), threading.Event()
+        target = threads.spawn(kind, later, threading.Semaphore(0), path=f"/target{round_}")
+        waiting = [target.ask(Number(1), block=False), target.ask(Number(5), block=False)]
+        target.tell(Hang(began, gate))
+        assert began.wait(DEADLINE)
+        waiting += [target.ask(Number(value), block=False) for value in range(20)]
+        try:
+            in_threads(
+                partial(ENDS[end], target),
+                partial(ask_until_dead, partial(target.ask, timeout=DEADLINE)),
+                lambda target=target: asyncio.run(ask_together_until_dead(target)),
+            )
+            outcomes = [outcome(future, DEADLINE) for future in waiting]
+        finally:
+            gate.set()
+
+        assert 1 == outcomes[0]
+        assert outcomes[1] == 5 or isinstance(outcomes[1], ActorDead)
+        assert [ActorDead] * 20 == [type(each) for each in outcomes[2:]]
+
+
+def test_asks_of_a_place_whose_actor_is_restarted_are_all_answered(
+    threads: "Threads", kind: type[Target], later: Later, wait_for: Wait
+) -> None:
+    """By whoever lives there, or by the news that nobody does just now."""
+    top, answered = ActorPath("/top"), threading.Semaphore(0)
+    child = ChildSpec.of(kind, later, answered, id="target")
+    supervisor = threads.spawn(
+        Supervisor, children=[child], intensity=Intensity(1_000_000, within=0.05), path=top, notify=lambda _: None
+    )
+    threads.directory.register(top, supervisor)
+    handle, place = SupervisorHandle(Address(top, threads.system)), Address(ActorPath("/top/target"), threads.system)
+    wait_for(lambda: place.resolve() is not None, "the target runs")
+    asking = [threads.spawn(Asker, path=f"/asker{number}") for number in range(2)]
+    finished = threading.Event()
+
+    def ask_all_along() -> int:
+        count = 0
+        for value in range(100_000):
+            if finished.is_set():
+                break
+            try:
+                assert value == place.ask(Number(value), timeout=DEADLINE)
+                count += 1
+            except ActorDead:
+                wait_for(lambda: place.resolve() is not None or finished.is_set(), "somebody lives there again")
+        return count
+
+    def strike() -> None:
+        dice = random.Random(3)
+        try:
+            for _ in range(60):
+                for _ in range(WARM):
+                    assert answered.acquire(timeout=DEADLINE)
+                wait_for(lambda: place.resolve() is not None, "somebody lives there")
+                ref = place.require()
+                if dice.random() < 0.3:
+                    handle.terminate_child("target", timeout=DEADLINE)
+                    handle.restart_child("target", timeout=DEADLINE)
+                else:
+                    try:
+                        ENDS[dice.choice([*ENDS])](ref)
+                    except ActorDead:
+                        assert ref.incarnation().has_ended()
+                ref.wait_stopped(timeout=DEADLINE)
+        finally:
+            finished.set()
+
+    works = [partial(asker.ask, ask_all_along, timeout=DEADLINE) for asker in asking]
+    in_threads(ask_all_along, ask_all_along, *works, strike)
+    threads.settle()
+
+    assert () == threads.system.asks.in_flight()
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_actors_that_ask_each_other_at_once_are_answered_or_hear_of_the_cycle(
+    threads: "Threads", kind: type[Target], later: Later, size: int
+) -> None:
+    """Of those that would wait for each other one hears of it, and so the others are answered."""
+    ring = [threads.spawn(kind, later, threading.Semaphore(0), path=f"/ring{place}") for place in range(size)]
+    heard: list[object] = []
+
+    def ask(place: int) -> None:
+        others = tuple(ring[(place + step) % size] for step in range(1, size + 1))
+        for _ in range(100):
+            heard.append(ring[place].ask(AskOther(others), timeout=DEADLINE))
+
+    in_threads(*(partial(ask, place) for place in range(size)))
+
+    assert ["cycle"] * size * 100 == heard
+    assert () == threads.system.asks.in_flight()
+
+
+def test_actors_that_ask_each_other_while_one_of_them_ends_are_all_answered(
+    threads: "Threads", kind: type[Target], later: Later
+) -> None:
+    """By the other, by the news of its end, or by that of the cycle."""
+    for round_ in range(40):
+        pair = [threads.spawn(kind, later, threading.Semaphore(0), path=f"/pair{round_}-{place}") for place in (0, 1)]
+        one, other = pair
+        end = [*ENDS.values()][round_ % len(ENDS)]
+
+        def ask(mine: ActorRef[Any], its: ActorRef[Any]) -> None:
+            for _ in range(20):
+                found = outcome(mine.ask(AskOther((its,)), block=False), DEADLINE)
+                assert found in ("asked", "cycle") or isinstance(found, ActorDead)
+
+        def strike(end: Callable[[ActorRef[Any]], object] = end, one: ActorRef[Any] = one) -> None:
+            end(one)
+            one.wait_stopped(timeout=DEADLINE)
+
+        in_threads(partial(ask, one, other), partial(ask, other, one), strike)
+    threads.settle()
+
+    assert () == threads.system.asks.in_flight()
