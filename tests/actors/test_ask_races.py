@@ -141,8 +141,9 @@ class InlineTarget(Target):
 
 
 KINDS: Final[dict[str, type[Target]]] = {"plain": Target, "inline": InlineTarget}
-if hasattr(treewarden.actors, "DEDICATED"):
-    KINDS["dedicated"] = type("DedicatedTarget", (Target,), {"dispatcher": treewarden.actors.DEDICATED})
+DEDICATED: Final[Any] = getattr(treewarden.actors, "DEDICATED", None)
+if DEDICATED is not None:
+    KINDS["dedicated"] = type("DedicatedTarget", (Target,), {"dispatcher": DEDICATED})
 
 
 def ask_until_dead(ask: Callable[[Number], object]) -> int:
@@ -383,8 +384,7 @@ def test_actors_that_ask_each_other_at_once_are_answered_or_hear_of_the_cycle(
 
     def ask(place: int) -> None:
         others = tuple(ring[(place + step) % size] for step in range(1, size + 1))
-        for _ in range(100):
-            heard.append(ring[place].ask(AskOther(others), timeout=DEADLINE))
+        heard.extend(ring[place].ask(AskOther(others), timeout=DEADLINE) for _ in range(100))
 
     in_threads(*(partial(ask, place) for place in range(size)))
 

@@ -127,8 +127,9 @@ class Inline(Counted):
 
 
 KINDS: Final[dict[str, type[Counted]]] = {"plain": Counted, "inline": Inline}
-if hasattr(treewarden.actors, "DEDICATED"):
-    KINDS["dedicated"] = type("Dedicated", (Counted,), {"dispatcher": treewarden.actors.DEDICATED})
+DEDICATED: Final[Any] = getattr(treewarden.actors, "DEDICATED", None)
+if DEDICATED is not None:
+    KINDS["dedicated"] = type("Dedicated", (Counted,), {"dispatcher": DEDICATED})
 
 
 @pytest.fixture(params=list(KINDS))
