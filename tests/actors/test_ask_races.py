@@ -27,6 +27,7 @@ from treewarden.actors import (
     AskCycle,
     ChildSpec,
     Intensity,
+    Killed,
     Reply,
     Shutdown,
     Unresponsive,
@@ -78,6 +79,15 @@ class Hang:
 
 @final
 @dataclass(frozen=True, slots=True)
+class Meet:
+    """Wait until `its` actor is at this point, too, and then ask it: a cycle, of which one of them hears."""
+
+    both: threading.Barrier
+    its: ActorRef[Any]
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class AskOther:
     """Ask the next of `others` to ask those after it; the answer is how the last one answered."""
 
@@ -86,7 +96,7 @@ class AskOther:
 
 @final
 class Later:
-    """Answers, on a thread of its own, what was taken to be answered later."""
+    """Answers, on a thread of its own, what was taken to be answered later: each when the next one is taken."""
 
     def __init__(self) -> None:
         self.taken: queue.SimpleQueue[tuple[Reply[Any], int] | None] = queue.SimpleQueue()
@@ -98,9 +108,12 @@ class Later:
         self._thread.join()
 
     def _answer(self) -> None:
-        while (entry := self.taken.get()) is not None:
-            reply, value = entry
-            reply.try_set(value)  # False if the actor has ended: it has failed the reply itself
+        held: tuple[Reply[Any], int] | None = None  # the last one of an actor is answered by its end alone
+        while (taken := self.taken.get()) is not None:
+            if held is not None:
+                reply, value = held
+                reply.try_set(value)  # False if the actor has ended: it has failed the reply itself
+            held = taken
 
 
 class Target(Actor):
@@ -118,10 +131,10 @@ class Target(Actor):
                     self.later.taken.put((self.context.take_reply(), value))
                 return value
             case AskOther((following, *others)):
-                try:
-                    return following.ask(AskOther(tuple(others)), timeout=DEADLINE)
-                except AskCycle:
-                    return "cycle"
+                return ask_unless_cycle(following, tuple(others))
+            case Meet(both, its):
+                both.wait(DEADLINE)
+                return ask_unless_cycle(its, ())
             case AskOther():
                 return "asked"
             case Exit():
@@ -144,6 +157,13 @@ KINDS: Final[dict[str, type[Target]]] = {"plain": Target, "inline": InlineTarget
 DEDICATED: Final[Any] = getattr(treewarden.actors, "DEDICATED", None)
 if DEDICATED is not None:
     KINDS["dedicated"] = type("DedicatedTarget", (Target,), {"dispatcher": DEDICATED})
+
+
+def ask_unless_cycle(following: ActorRef[Any], others: tuple[ActorRef[Any], ...]) -> object:
+    try:
+        return following.ask(AskOther(others), timeout=DEADLINE)
+    except AskCycle:
+        return "cycle"
 
 
 def ask_until_dead(ask: Callable[[Number], object]) -> int:
@@ -302,7 +322,7 @@ def test_asks_of_one_that_hangs_are_answered_as_soon_as_it_is_given_up_on(
         began, gate = threading.Event(), threading.Event()
         target = threads.spawn(kind, later, threading.Semaphore(0), path=f"/target{round_}")
         waiting = [target.ask(Number(1), block=False), target.ask(Number(5), block=False)]
-        target.tell(Hang(began, gate))
+        waiting.append(target.ask(Hang(began, gate), block=False))
         assert began.wait(DEADLINE)
         waiting += [target.ask(Number(value), block=False) for value in range(20)]
         try:
@@ -317,7 +337,24 @@ def test_asks_of_one_that_hangs_are_answered_as_soon_as_it_is_given_up_on(
 
         assert 1 == outcomes[0]
         assert outcomes[1] == 5 or isinstance(outcomes[1], ActorDead)
-        assert [ActorDead] * 20 == [type(each) for each in outcomes[2:]]
+        assert [ActorDead] * 21 == [type(each) for each in outcomes[2:]]
+
+
+def test_a_kill_that_meets_the_beginning_of_a_handler_does_not_wait_for_its_end(
+    threads: "Threads", kind: type[Target], later: Later
+) -> None:
+    """It comes before the handler, which then does not run, or it gives up on it."""
+    for round_ in range(300):
+        began, gate = threading.Event(), threading.Event()
+        target = threads.spawn(kind, later, threading.Semaphore(0), path=f"/target{round_}")
+        assert 1 == target.ask(Number(1), timeout=DEADLINE)
+        future = target.ask(Hang(began, gate), block=False)
+        try:
+            target.kill()
+            assert Killed() == target.wait_stopped(timeout=DEADLINE)
+            assert isinstance(outcome(future, DEADLINE), ActorDead)
+        finally:
+            gate.set()
 
 
 def test_asks_of_a_place_whose_actor_is_restarted_are_all_answered(
@@ -390,6 +427,17 @@ def test_actors_that_ask_each_other_at_once_are_answered_or_hear_of_the_cycle(
 
     assert ["cycle"] * size * 100 == heard
     assert () == threads.system.asks.in_flight()
+
+
+def test_of_two_actors_that_begin_to_wait_for_each_other_at_one_moment_one_hears_of_the_cycle(
+    threads: "Threads", kind: type[Target], later: Later
+) -> None:
+    """And the other is answered then. Both are inside before either asks."""
+    one, other = (threads.spawn(kind, later, threading.Semaphore(0), path=f"/meets{place}") for place in (0, 1))
+    both = threading.Barrier(2)
+    for _ in range(400):
+        futures = [one.ask(Meet(both, other), block=False), other.ask(Meet(both, one), block=False)]
+        assert ["asked", "cycle"] == sorted(str(outcome(future, DEADLINE)) for future in futures)
 
 
 def test_actors_that_ask_each_other_while_one_of_them_ends_are_all_answered(
