@@ -116,6 +116,24 @@ class Later:
             held = taken
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class AnswerAndAskOn:
+    """Have another thread give the answer at once, and go on to ask the first of `others`, which asks the next; put into `heard` what came."""
+
+    others: tuple[ActorRef[Any], ...]
+    heard: "queue.SimpleQueue[object]"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class AskOn:
+    """Ask `its` actor `question`, and answer what it answered."""
+
+    its: ActorRef[Any]
+    question: object
+
+
 class Target(Actor):
     """Who is asked."""
 
@@ -137,6 +155,12 @@ class Target(Actor):
                 return ask_unless_cycle(its, ())
             case AskOther():
                 return "asked"
+            case AskOn(its, question):
+                return its.ask(question, timeout=DEADLINE)
+            case AnswerAndAskOn(others, heard):
+                reply = self.context.take_reply()
+                in_threads(partial(reply.set, "early"))
+                heard.put(ask_unless_cycle(others[0], others[1:]))
             case Exit():
                 self.context.exit()
             case Hang(began, gate):
@@ -403,6 +427,7 @@ def test_asks_of_a_place_whose_actor_is_restarted_are_all_answered(
                 ref.wait_stopped(timeout=DEADLINE)
         finally:
             finished.set()
+            handle.terminate_child("target", timeout=DEADLINE)  # nobody asks on, so this alone answers what was held
 
     works = [partial(asker.ask, ask_all_along, timeout=DEADLINE) for asker in asking]
     in_threads(ask_all_along, ask_all_along, *works, strike)
@@ -438,6 +463,18 @@ def test_of_two_actors_that_begin_to_wait_for_each_other_at_one_moment_one_hears
     for _ in range(400):
         futures = [one.ask(Meet(both, other), block=False), other.ask(Meet(both, one), block=False)]
         assert ["asked", "cycle"] == sorted(str(outcome(future, DEADLINE)) for future in futures)
+
+
+def test_one_that_was_answered_early_is_no_dead_end_for_those_who_ask_it_then(
+    threads: "Threads", kind: type[Target], later: Later
+) -> None:
+    """It has its answer; whether it can take the next question, or hears of a cycle, nobody waits for a deadline."""
+    asking, asked, third = (threads.spawn(kind, later, threading.Semaphore(0), path=f"/early{n}") for n in range(3))
+    for _ in range(20):
+        heard: queue.SimpleQueue[object] = queue.SimpleQueue()
+        in_threads(partial(asking.ask, AskOn(asked, AnswerAndAskOn((third, asking), heard)), timeout=DEADLINE))
+
+        assert heard.get(timeout=DEADLINE) in ("asked", "cycle")
 
 
 def test_actors_that_ask_each_other_while_one_of_them_ends_are_all_answered(
