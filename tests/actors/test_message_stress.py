@@ -180,13 +180,13 @@ class Tree:
         self.handle = SupervisorHandle(Address(TOP, threads.system))
         self.current()
 
-    def current(self) -> ActorRef[Any]:
-        """The incarnation that lives now; wait for one if there is none."""
+    def current(self, *, after: int = 0) -> ActorRef[Any]:
+        """The incarnation that lives now, if its generation is `after` this one; wait for it otherwise."""
         found: list[ActorRef[Any]] = []
 
         def is_there() -> bool:
             ref = self.address.resolve()
-            if ref is None or not ref.is_alive():
+            if ref is None or not ref.is_alive() or ref.generation <= after:
                 return False
             found.append(ref)
             return True
@@ -255,7 +255,7 @@ class Sender:
         ref = self.tree.current()
         for _ in range(self.dice.randrange(1, BURST)):
             if not self.send_one(ref):
-                ref = self.tree.current()
+                ref = self.tree.current(after=ref.generation)
 
     def check(self) -> int:
         """Compare with what was handled, in order; how many of what was told it was not."""

@@ -125,8 +125,10 @@ class _Sender:
 
     def send(self) -> None:
         """Send all; end early if an ask is not answered."""
+        ended = 0
         while self.number < self.messages and not self.unresolved:
-            ref = self.run.find(self.place)
+            ref = self.run.find(self.place, after=ended)
+            ended = ref.generation
             try:
                 self._send_to(ref)
             except ActorDead:
@@ -186,13 +188,13 @@ class _Run:
             self._seconds = self._send_all()
             _wait(lambda: self._unaccounted() <= 0)
 
-    def find(self, place: str) -> ActorRef[Any]:
-        """Who lives at `place`; waits for a successor."""
+    def find(self, place: str, *, after: int = 0) -> ActorRef[Any]:
+        """Who lives at `place`, if that is one `after` this generation; waits for it otherwise."""
         found: list[ActorRef[Any]] = []
 
         def is_there() -> bool:
             ref = self._runtime.whereis(place)
-            if ref is None or not ref.is_alive():
+            if ref is None or not ref.is_alive() or ref.generation <= after:
                 return False
             found.append(ref)
             return True
