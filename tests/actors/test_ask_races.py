@@ -251,6 +251,26 @@ class InlineAsker(Asker):
     inline_asks = True
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class TellAndAsk:
+    """Tell `its` actor something, and ask it then."""
+
+    its: ActorRef[Any]
+
+
+class Boss(Supervisor):
+    """A supervisor with a message of its own, for which it asks one of the others."""
+
+    def on_receive(self, message: Any) -> Any:
+        match message:
+            case TellAndAsk(its):
+                its.tell(AskOther(()))
+                return its.ask(AskOther(()), timeout=DEADLINE)
+            case _:
+                return super().on_receive(message)
+
+
 @pytest.fixture(params=list(KINDS))
 def kind(request: pytest.FixtureRequest) -> type[Target]:
     return KINDS[request.param]
@@ -475,6 +495,19 @@ def test_one_that_was_answered_early_is_no_dead_end_for_those_who_ask_it_then(
         in_threads(partial(asking.ask, AskOn(asked, AnswerAndAskOn((third, asking), heard)), timeout=DEADLINE))
 
         assert heard.get(timeout=DEADLINE) in ("asked", "cycle")
+
+
+def test_a_supervisor_that_tells_another_something_and_asks_it_then_is_answered(
+    threads: "Threads", kind: type[Target], later: Later
+) -> None:
+    """Whoever runs the supervisor meanwhile, a worker or its asker: the other one is run, too."""
+    boss, other = threads.spawn(Boss, children=[], path="/boss"), threads.spawn(kind, later, threading.Semaphore(0))
+    threads.settle()
+    heard: list[object] = []
+
+    in_threads(lambda: heard.append(boss.ask(TellAndAsk(other), timeout=DEADLINE)))
+
+    assert ["asked"] == heard
 
 
 def test_actors_that_ask_each_other_while_one_of_them_ends_are_all_answered(
