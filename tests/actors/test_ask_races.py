@@ -26,6 +26,7 @@ from treewarden.actors import (
     Address,
     AskCycle,
     ChildSpec,
+    DeadLetter,
     Intensity,
     Killed,
     Reply,
@@ -134,10 +135,18 @@ class AskOn:
     question: object
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Keeps what was taken to be answered later for the test."""
+
+    taken: "queue.SimpleQueue[tuple[Reply[Any], int] | None]"
+
+
 class Target(Actor):
     """Who is asked."""
 
-    def __init__(self, later: Later, answered: threading.Semaphore) -> None:
+    def __init__(self, later: Later | Kept, answered: threading.Semaphore) -> None:
         super().__init__()
         self.later, self.answered = later, answered
 
@@ -382,6 +391,64 @@ def test_asks_of_one_that_hangs_are_answered_as_soon_as_it_is_given_up_on(
         assert 1 == outcomes[0]
         assert outcomes[1] == 5 or isinstance(outcomes[1], ActorDead)
         assert [ActorDead] * 21 == [type(each) for each in outcomes[2:]]
+
+
+@pytest.mark.parametrize("end", ["kill", "abandon"])
+def test_what_is_told_to_one_that_hangs_as_it_is_given_up_on_is_refused_or_a_dead_letter(
+    threads: "Threads", kind: type[Target], later: Later, wait_for: Wait, end: str
+) -> None:
+    """While its thread is still inside, so nobody but the senders and whoever gave up on it can see to that."""
+    for round_ in range(ROUNDS):
+        began, gate, told = threading.Event(), threading.Event(), list[int]()
+        target = threads.spawn(kind, later, threading.Semaphore(0), path=f"/target{round_}")
+        target.tell(Hang(began, gate))
+        assert began.wait(DEADLINE)
+
+        def tell(target: ActorRef[Any] = target, told: list[int] = told) -> None:
+            try:
+                while True:
+                    target.tell(Number(1))
+                    told.append(1)
+            except ActorDead:
+                return
+
+        try:
+            in_threads(tell, tell, tell, partial(ENDS[end], target))
+            dead = [letter for letter in threads.events.of(DeadLetter) if letter.path == target.path]
+        finally:
+            gate.set()
+
+        assert len(told) == len(dead)
+
+
+@pytest.mark.parametrize("end", ["stop", "kill", "abandon"])
+def test_an_answer_that_is_given_later_as_the_actor_ends_is_the_answer_or_was_refused(
+    threads: "Threads", kind: type[Target], end: str
+) -> None:
+    """Of those who settle a reply one is told that it did, and its outcome is the one that stays."""
+    for round_ in range(60):
+        taken: queue.SimpleQueue[tuple[Reply[Any], int] | None] = queue.SimpleQueue()
+        target = threads.spawn(kind, Kept(taken), threading.Semaphore(0), path=f"/target{round_}")
+        futures = [target.ask(Number(5 * value), block=False) for value in range(1, 9)]
+        kept = [taken.get(timeout=DEADLINE) for _ in futures]
+        won: list[bool] = []
+        at_once = threading.Barrier(2)
+
+        def answer(kept: list[Any] = kept, won: list[bool] = won, at_once: threading.Barrier = at_once) -> None:
+            at_once.wait()
+            won += [reply.try_set(value) for reply, value in kept]
+
+        def finish(target: ActorRef[Any] = target, at_once: threading.Barrier = at_once) -> None:
+            at_once.wait()
+            ENDS[end](target)
+            target.wait_stopped(timeout=DEADLINE)
+
+        in_threads(answer, finish)
+
+        first = [outcome(future, DEADLINE) for future in futures]
+        assert won == [not isinstance(each, ActorDead) for each in first]
+        assert [5 * value if is_won else first[value - 1] for value, is_won in enumerate(won, 1)] == first
+        assert first == [outcome(future, 0) for future in futures]
 
 
 def test_a_kill_that_meets_the_beginning_of_a_handler_does_not_wait_for_its_end(
