@@ -268,6 +268,12 @@ def new_steps() -> Callable[[], Steps]:
     return Steps
 
 
+@pytest.fixture(scope="session")
+def new_world() -> type[World]:
+    """For properties that bring their own dispatcher."""
+    return World
+
+
 @pytest.fixture
 def threads(nothing_left: None) -> Iterator[Threads]:
     made = Threads()
