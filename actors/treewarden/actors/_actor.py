@@ -81,6 +81,9 @@ class Actor(Durable, pykka.Actor):
     `start_child` runs the start of such an actor on its caller's thread, under the same conditions.
     """
 
+    blocks_nowhere: ClassVar[bool] = False
+    """For framework actors: nothing that runs in a turn of it waits. It is asked inline then, however long it takes."""
+
     receives_plainly: ClassVar[bool] = True
     """Whether `on_receive` takes every ordinary message; False where `handle` is overridden. Found out by itself."""
 

@@ -88,7 +88,7 @@ class Incarnation(Starting):
         clock, asker, outer = self.system.clock, here.incarnation, here.ahead
         began = clock.monotonic()
         self._inside = (here.ident, began)
-        here.ahead = [] if self.is_supervisor() else None
+        here.ahead = [] if self.blocks_nowhere() else None
         answered = False
         try:
             self._busy = True  # before the look, as in `_handle_batch`
@@ -132,7 +132,7 @@ class Incarnation(Starting):
                 began = clock.monotonic()
                 here.inline.append(InlineAsk(asker, following, reply))
                 try:
-                    following.run(BATCH if following.is_supervisor() else 1)
+                    following.run(BATCH if following.blocks_nowhere() else 1)
                 finally:
                     here.inline.pop()
                 following.judge_inline(clock.monotonic() - began, "its start")

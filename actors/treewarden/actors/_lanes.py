@@ -207,10 +207,17 @@ class Lanes(Life, ABC):
         except IndexError:
             return  # a worker is inside, or it is on the run queue already
         ahead = thread.here.ahead
-        if ahead is not None and self.inline and _is_in_framework_code():
+        if ahead is not None and self._may_be_put_aside():
             ahead.append(self)
         else:
             self.dispatcher.schedule(self)
+
+    def _may_be_put_aside(self) -> bool:
+        """Whether the calling thread may run it later, though nobody else sees it until then."""
+        if not (self.inline and (self.status is Status.NEW or self.blocks_nowhere())):
+            return False
+        running = running_incarnation()  # it runs no code that might block, or this one would wait behind it
+        return running is not None and (running.blocks_nowhere() or not running.is_in_own_code())
 
     def _has_work(self) -> bool:
         if not self._attention:
@@ -239,12 +246,6 @@ class Lanes(Life, ABC):
                 self.system.events.emit(DeadLetter(self.path, type(item).__name__))
         if self.room is not None:
             self.room.close()
-
-
-def _is_in_framework_code() -> bool:
-    """Whether the calling thread runs an actor, but none of its user's code, which might block."""
-    running = running_incarnation()
-    return running is not None and (running.is_supervisor() or not running.is_in_own_code())
 
 
 def _note_sent(sender: "Incarnation", message: object) -> None:

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
-from treewarden.actors._child_spec import ChildType
 from treewarden.actors._crash import as_crash
 from treewarden.actors._dispatcher import DEDICATED
 from treewarden.actors._errors import Fenced
@@ -206,7 +205,7 @@ class Life:
         self._last_words: LastWords | None = None
         actor_class = spec.actor_class
         self.room = None if actor_class.mailbox is None else Room(actor_class.mailbox, self._user_lane)
-        self.inline = actor_class.inline_asks
+        self.inline = actor_class.inline_asks or actor_class.blocks_nowhere
         self.own_thread: OwnThread | None = None
         self.dispatcher: Dispatcher | OwnThread = system.dispatcher
         if actor_class.dispatcher is DEDICATED:
@@ -277,9 +276,9 @@ class Life:
         """The thread that runs this actor now (`threading.get_ident`), and since when (monotonic)."""
         return self._inside
 
-    def is_supervisor(self) -> bool:
-        """Whether its code is the framework's, which blocks nowhere."""
-        return self.spec.actor_class.child_type is ChildType.SUPERVISOR
+    def blocks_nowhere(self) -> bool:
+        """Whether none of its turns waits for anything: a supervisor's of our own."""
+        return self.spec.actor_class.blocks_nowhere
 
     def is_in_own_code(self) -> bool:
         """Whether the code of its class runs."""
@@ -342,7 +341,7 @@ class Life:
 
     def judge_inline(self, took: float, what: str) -> None:
         """Have workers run it from now on if `what` took too long for the one whose thread did it."""
-        if took > INLINE_WITHIN and not self.is_supervisor():
+        if took > INLINE_WITHIN and not self.blocks_nowhere():
             self.inline = False
             self.system.log(self.path).warning(
                 "slow on another's thread; workers run it from now on", seconds=took, message=what

@@ -38,6 +38,7 @@ class DynamicSupervisor(Supervisor):
     """
 
     membership: ClassVar[Membership] = Membership.DYNAMIC
+    blocks_nowhere: ClassVar[bool] = True
 
     @classmethod
     def declared_children(cls, spec: ChildSpec) -> tuple[ChildSpec, ...]:  # noqa: ARG003 - whatever it says

@@ -93,6 +93,7 @@ class PartitionSupervisor(Supervisor):
         ChildSpec.of(PartitionSupervisor, ChildSpec.of(Cache), partitions=8, id="caches")
     """
 
+    blocks_nowhere: ClassVar[bool] = True
     refused_calls: ClassVar[Mapping[type, str]] = {StartChild: RESIZE, DeleteChild: RESIZE}
 
     @classmethod

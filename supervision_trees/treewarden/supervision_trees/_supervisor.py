@@ -125,7 +125,7 @@ class Supervisor(Actor):
     """
 
     child_type: ClassVar[ChildType] = ChildType.SUPERVISOR
-    inline_asks: ClassVar[bool] = True  # nothing in here blocks
+    blocks_nowhere: ClassVar[bool] = True
 
     membership: ClassVar[Membership] = Membership.STATIC
     """What becomes of a child that ended for good."""
@@ -152,6 +152,11 @@ class Supervisor(Actor):
             if cls.__init__ is Supervisor.__init__:
                 raise
             return ()  # it means something else to this class
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "blocks_nowhere" not in vars(cls):  # a class says so of the code it adds, or it is taken not to be so
+            cls.blocks_nowhere = False
 
     def __init__(
         self,
