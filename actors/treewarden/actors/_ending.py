@@ -17,7 +17,7 @@ import contextlib
 
 from treewarden.actors._dispatcher import report_unhandled
 from treewarden.actors._durable import let_go, save_at_end
-from treewarden.actors._errors import ActorCrashed, ActorDead
+from treewarden.actors._errors import ActorCrashed
 from treewarden.actors._exits import Crashed, ExitReason, Killed, is_abnormal
 from treewarden.actors._lanes import Lanes
 from treewarden.actors._life import watched
@@ -133,7 +133,7 @@ class Ending(Lanes):
         self._tell_end(reason)
         in_hand = self._in_hand
         if abandoned and in_hand is not None:
-            in_hand.reply.try_fail(ActorDead(f"{self.path} was given up on while it handled this message"))
+            in_hand.reply.try_fail(self._given_up_on())
         cut_ties(self, reason)  # before the notice: the successor speaks after the news of this end
         if self._notify is not None:
             report = StopReport(abandoned=(self.path,)) if abandoned else self._stop_report()

@@ -18,7 +18,7 @@ from typing import Any, Final, final
 
 from pykka import messages as pykka_messages
 
-from treewarden.actors._errors import ActorCrashed, ActorDead, Rejected
+from treewarden.actors._errors import ActorCrashed, Fenced, Rejected
 from treewarden.actors._events import MessageFenced
 from treewarden.actors._exits import Crashed, ExitReason
 from treewarden.actors._lanes import BATCH, Lanes
@@ -89,7 +89,7 @@ class Incarnation(Starting):
         began = clock.monotonic()
         self._inside = (here.ident, began)
         here.ahead = [] if self.blocks_nowhere() else None
-        answered = False
+        answered = collapsed = False
         try:
             self._busy = True  # before the look, as in `_handle_batch`
             if self._has_nothing_to_do():
@@ -98,12 +98,15 @@ class Incarnation(Starting):
                 answered = True
                 self._handle_item(ask)
         except BaseException as error:  # noqa: BLE001 - worker boundary: without it the token would be lost
+            collapsed = True
             self._collapse(error)
         finally:
             ahead, here.ahead = here.ahead, outer
             if answered:
                 here.inline.pop()
                 here.incarnation = asker
+            if collapsed and ahead:
+                _leave_to_workers(ahead)
             self._leave()
         if not answered:
             return None
@@ -177,6 +180,9 @@ class Incarnation(Starting):
                 continue
             if room is not None:
                 room.made()
+            if self._fenced:  # since a moment ago: those before it were turned away without it
+                self._turn_away_one(item)
+                continue
             if type(item) in _NOT_PLAIN:
                 self._handle_item(item)
                 continue
@@ -276,7 +282,11 @@ class Incarnation(Starting):
             return
         if self.room is not None:
             self.room.made()
-        self._handle_item(item)
+        if self._fenced:
+            self._busy = False
+            self._turn_away_one(item)
+        else:
+            self._handle_item(item)
 
     def _handle_item(self, item: object) -> None:
         """Handle what was in the mailbox, or would have been; `_busy` says so already."""
@@ -289,7 +299,12 @@ class Incarnation(Starting):
         handle = self.actor.handle if self.instrument is None else partial(self.instrument.handle, self)
         if isinstance(item, Ask):
             self._in_hand = item
-            self._guarded(item.message, handle, item.reply)
+            # Whoever raises the fence fails what is in hand then: one side sees the other.
+            if self._fenced:
+                self._in_hand, self._busy = None, False
+                self._turn_away_one(item)
+            else:
+                self._guarded(item.message, handle, item.reply)
         else:
             self._guarded(item, handle, None)
 
@@ -325,7 +340,12 @@ class Incarnation(Starting):
             # The asker hears of it after the exit was declared, as OTP's caller does: whoever acts on
             # the error finds the actor gone.
             if reply is not None:
-                reply.try_fail(error if isinstance(error, Exception) else ActorCrashed(crash))
+                reply.try_fail(self._as_answer(error, crash))
+
+    def _as_answer(self, error: BaseException, crash: Crashed) -> Exception:
+        if self._fenced and isinstance(error, Fenced):  # the asker was given up on by nobody
+            return self._given_up_on()
+        return error if isinstance(error, Exception) else ActorCrashed(crash)
 
     def _end_of_crash(self, message: object, crash: Crashed, reply: Reply[Any] | None) -> None:
         if self._exit_reason is not None:  # fenced meanwhile, perhaps it was `Fenced`; the next turn cleans up
@@ -342,7 +362,7 @@ class Incarnation(Starting):
         if self._fenced:
             self.system.events.emit(MessageFenced(self.path, self.generation, "Reply"))
             # Whoever gave up on this actor failed the reply, unless the message was just being taken in hand.
-            reply.try_fail(ActorDead(f"{self.path} was given up on while it handled this message"))
+            reply.try_fail(self._given_up_on())
         else:
             reply.try_set(answer)
 

@@ -119,6 +119,9 @@ class Lanes(Life, ABC):
         if self._exit_reason is None:
             _note_sent(sender, message)
 
+    def _given_up_on(self) -> ActorDead:
+        return ActorDead(f"{self.path} was given up on while it handled this message")
+
     def _dead(self) -> ActorDead:
         assert self._exit_reason is not None
         return ActorDead(f"{self.path} (generation {self.generation}) has ended: {describe_exit(self._exit_reason)}")
@@ -240,12 +243,15 @@ class Lanes(Life, ABC):
                 item = self._user_lane.popleft()
             except IndexError:  # another thread took the last one
                 break
-            if isinstance(item, Ask):
-                item.reply.try_fail(ActorDead(f"{self.path} ended before it handled this message"))
-            elif not isinstance(item, Signal):  # news of another's end is moot, and nobody sent it
-                self.system.events.emit(DeadLetter(self.path, type(item).__name__))
+            self._turn_away_one(item)
         if self.room is not None:
             self.room.close()
+
+    def _turn_away_one(self, item: object) -> None:
+        if isinstance(item, Ask):
+            item.reply.try_fail(ActorDead(f"{self.path} ended before it handled this message"))
+        elif not isinstance(item, Signal):  # news of another's end is moot, and nobody sent it
+            self.system.events.emit(DeadLetter(self.path, type(item).__name__))
 
 
 def _note_sent(sender: "Incarnation", message: object) -> None:
