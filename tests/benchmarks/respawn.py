@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 
-from measure import Row, Target
+from measure import Effort, Row, Target
 
 from treewarden.actors import ChildSpec, Intensity, ManagedProcess, ProcessSpawned, ProcessSpec
 from treewarden.supervision_trees import RecordedEvent, Runtime, Supervisor
@@ -22,15 +22,15 @@ COMMAND = ("sleep", "3600")
 PATIENCE = 30.0
 
 
-def measure(rounds: int, kills: int) -> list[Row]:
-    """`rounds` rounds of `kills` kills each, ours and the floor in turns; times in milliseconds."""
+def measure(effort: Effort) -> list[Row]:
+    """As many kills a round as samples, ours and the floor in turns; times in milliseconds."""
     ours: list[float] = []
     floor: list[float] = []
-    for _ in range(rounds):
-        ours += _respawns_by_treewarden(kills)
-        floor += _respawns_by_hand(kills)
+    for _ in range(effort.rounds):
+        ours += _respawns_by_treewarden(effort.samples)
+        floor += _respawns_by_hand(effort.samples)
     return [
-        Row("respawn: treewarden, durable store", "ms", ours, target=Target("p50", at_most=10.0)),
+        Row("respawn: treewarden, durable store", "ms", ours, must=Target("p50", at_most=10.0)),
         Row("respawn: floor (pidfd + Popen, nothing recorded)", "ms", floor),
     ]
 

@@ -1,0 +1,138 @@
+"""Contests: ours and others do the same, in turns, each in a process of its own.
+
+So frameworks that fork, or keep an event loop or a registry of their own, do not meet. All processes
+of a contest live as long as it lasts and sleep when it is not their turn. A contender that is not
+installed, fails, or does not answer in time becomes a row that says so.
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from measure import Effort, Row, Target
+
+__all__ = ["OURS", "YARDSTICK", "contest"]
+
+OURS: Final = "treewarden"
+YARDSTICK: Final = "pykka"
+PATIENCE: Final = 60.0  # seconds that a contender has for a round
+CONTENDER: Final = Path(__file__).with_name("contender.py")
+
+
+def contest(
+    feat: str,
+    effort: Effort,
+    *,
+    peers: Sequence[str],
+    unit: str = "/s",
+    must: Target | None = None,
+    aim: Target | None = None,
+) -> list[Row]:
+    """A row for ours, with its targets, and for each of `peers`; the ratio is that to pykka, if it takes part.
+
+    In the unit "/s" a sample is the operations of a round a second, in "us" the microseconds for each.
+    """
+    skipped: dict[str, str] = {}
+    samples: dict[str, list[float]] = {name: [] for name in (OURS, *peers)}
+    with contextlib.ExitStack() as closers:
+        processes = {name: closers.enter_context(_Process(name)) for name in samples}
+        for _ in range(effort.rounds):
+            for name, process in processes.items():
+                if name in skipped:
+                    continue
+                try:
+                    rate = process.rate(feat, effort.seconds)
+                except _Skipped as why:
+                    if name in (OURS, YARDSTICK):
+                        raise RuntimeError(f"{feat}: {name}: {why}") from why
+                    skipped[name] = str(why)
+                else:
+                    samples[name].append(1e6 / rate if unit == "us" else rate)
+    base = samples.get(YARDSTICK, [])
+    rows = [Row(f"{feat}: {OURS}", unit, samples[OURS], must=must, aim=aim, base=base)]
+    for name in peers:
+        if name in skipped:
+            rows.append(Row(f"{feat}: {name}", unit, skipped=skipped[name]))
+        else:
+            rows.append(Row(f"{feat}: {name}", unit, samples[name], base=base))
+    return rows
+
+
+class _Skipped(Exception):
+    """Why a contender takes no part, or no more."""
+
+
+class _Process:
+    """The process of one contender, with all that it starts."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._module = "ours" if name == OURS else f"peers.{name}_peer"
+
+    def __enter__(self) -> Self:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the exit
+        self._process = subprocess.Popen(
+            [sys.executable, str(CONTENDER), self._module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            start_new_session=True,  # so that it ends with all that it started
+        )
+        self._is_ready = False
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        if kind is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(5.0)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process.stdout.close()
+        self._errors.close()
+
+    def rate(self, feat: str, seconds: float) -> float:
+        """Operations a second in one round."""
+        if not self._is_ready:
+            self._read()
+            self._is_ready = True
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps({"feat": feat, "seconds": seconds}).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise _Skipped(self._last_words()) from None
+        return float(self._read()["rate"])
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        readable, _, _ = select.select([self._process.stdout], [], [], PATIENCE)
+        if not readable:
+            raise _Skipped(f"no answer within {PATIENCE:g} s")
+        line = self._process.stdout.readline()
+        if not line:
+            raise _Skipped(self._last_words())
+        answer: dict[str, Any] = json.loads(line)
+        if "skipped" in answer:
+            raise _Skipped(answer["skipped"])
+        return answer
+
+    def _last_words(self) -> str:
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        return f"it ended: {lines[-1]}" if lines else "it ended"
