@@ -9,15 +9,16 @@ import contextlib
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+import psutil
 from measure import Effort, Row, Target
 
 __all__ = ["OURS", "YARDSTICK", "contest"]
@@ -25,6 +26,7 @@ __all__ = ["OURS", "YARDSTICK", "contest"]
 OURS: Final = "treewarden"
 YARDSTICK: Final = "pykka"
 PATIENCE: Final = 60.0  # seconds that a contender has for a round
+MARK: Final = "TREEWARDEN_BENCHMARK"
 CONTENDER: Final = Path(__file__).with_name("contender.py")
 
 
@@ -76,6 +78,7 @@ class _Process:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._mark = uuid.uuid4().hex  # all that it starts bears it, in whatever session
         self._module = "ours" if name == OURS else f"peers.{name}_peer"
 
     def __enter__(self) -> Self:
@@ -85,7 +88,8 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            start_new_session=True,  # so that it ends with all that it started
+            env={**os.environ, MARK: self._mark},
+            start_new_session=True,  # Ctrl-C is for the run, which ends it
         )
         self._is_ready = False
         return self
@@ -100,9 +104,12 @@ class _Process:
         if kind is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(5.0)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
         self._process.wait()
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get(MARK) == self._mark:
+                    process.kill()
         self._process.stdout.close()
         self._errors.close()
 
