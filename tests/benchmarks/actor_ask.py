@@ -1,6 +1,6 @@
 """Asks a second by an actor in one turn, one after the other, of another that allows inline answers."""
 
-from contest import contest
+from contest import OURS, contest
 from measure import Effort, Row, Target
 
 
@@ -9,7 +9,7 @@ def measure(effort: Effort) -> list[Row]:
     return contest(
         "actor-ask",
         effort,
-        peers=("pykka",),
+        contenders=(OURS, "pykka",),
         must=Target("ratio", at_least=8.0),
         aim=Target("p50", at_least=200_000),
     )

@@ -1,6 +1,6 @@
 """Asks a second of an idle actor whose class says `inline_asks = True`: it may answer on the asker's own thread."""
 
-from contest import contest
+from contest import OURS, contest
 from measure import Effort, Row, Target
 
 
@@ -9,7 +9,7 @@ def measure(effort: Effort) -> list[Row]:
     return contest(
         "ask-inline",
         effort,
-        peers=("pykka",),
+        contenders=(OURS, "pykka",),
         must=Target("ratio", at_least=10.0),
         aim=Target("p50", at_least=300_000),
     )

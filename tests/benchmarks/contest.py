@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 import psutil
 from measure import Effort, Row, Target
@@ -25,6 +25,7 @@ __all__ = ["OURS", "YARDSTICK", "contest"]
 
 OURS: Final = "treewarden"
 YARDSTICK: Final = "pykka"
+A_SECOND: Final = {"ms": 1e3, "us": 1e6}
 PATIENCE: Final = 60.0  # seconds that a contender has for a round
 MARK: Final = "TREEWARDEN_BENCHMARK"
 CONTENDER: Final = Path(__file__).with_name("contender.py")
@@ -34,17 +35,19 @@ def contest(
     feat: str,
     effort: Effort,
     *,
-    peers: Sequence[str],
-    unit: str = "/s",
+    contenders: Sequence[str],
+    unit: Literal["/s", "us", "ms"] = "/s",
+    operations: int | None = None,
     must: Target | None = None,
     aim: Target | None = None,
 ) -> list[Row]:
-    """A row for ours, with its targets, and for each of `peers`; the ratio is that to pykka, if it takes part.
+    """A row for each of `contenders`, with the targets in ours; the ratio is that to pykka, if it takes part.
 
-    In the unit "/s" a sample is the operations of a round a second, in "us" the microseconds for each.
+    In the unit "/s" a sample is the operations a second of one round, otherwise the time of each. A
+    round has as many as `effort` allows time for, or so many `operations`.
     """
     skipped: dict[str, str] = {}
-    samples: dict[str, list[float]] = {name: [] for name in (OURS, *peers)}
+    samples: dict[str, list[float]] = {name: [] for name in contenders}
     with contextlib.ExitStack() as closers:
         processes = {name: closers.enter_context(_Process(name)) for name in samples}
         for _ in range(effort.rounds):
@@ -52,18 +55,20 @@ def contest(
                 if name in skipped:
                     continue
                 try:
-                    rate = process.rate(feat, effort.seconds)
+                    rate = process.rate({"feat": feat, "seconds": effort.seconds, "operations": operations})
                 except _Skipped as why:
                     if name in (OURS, YARDSTICK):
                         raise RuntimeError(f"{feat}: {name}: {why}") from why
                     skipped[name] = str(why)
                 else:
-                    samples[name].append(1e6 / rate if unit == "us" else rate)
+                    samples[name].append(rate if unit == "/s" else A_SECOND[unit] / rate)
     base = samples.get(YARDSTICK, [])
-    rows = [Row(f"{feat}: {OURS}", unit, samples[OURS], must=must, aim=aim, base=base)]
-    for name in peers:
+    rows: list[Row] = []
+    for name in contenders:
         if name in skipped:
             rows.append(Row(f"{feat}: {name}", unit, skipped=skipped[name]))
+        elif name == OURS:
+            rows.append(Row(f"{feat}: {name}", unit, samples[name], must=must, aim=aim, base=base))
         else:
             rows.append(Row(f"{feat}: {name}", unit, samples[name], base=base))
     return rows
@@ -113,14 +118,14 @@ class _Process:
         self._process.stdout.close()
         self._errors.close()
 
-    def rate(self, feat: str, seconds: float) -> float:
-        """Operations a second in one round."""
+    def rate(self, round_: dict[str, object]) -> float:
+        """Operations a second in one round, as `contender` reads it."""
         if not self._is_ready:
             self._read()
             self._is_ready = True
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps({"feat": feat, "seconds": seconds}).encode() + b"\n")
+            self._process.stdin.write(json.dumps(round_).encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             raise _Skipped(self._last_words()) from None

@@ -7,7 +7,7 @@ the message that crashes the successor as soon as it has started.
 import threading
 import time
 
-from contest import contest
+from contest import OURS, contest
 from measure import Effort, Row, Target
 
 from treewarden.actors import Actor, ChildSpec, Intensity
@@ -24,7 +24,7 @@ def measure(effort: Effort) -> list[Row]:
         times += _times(CRASHES_A_SAMPLE * effort.samples)
     must, aim = Target("p50", at_most=200.0), Target("p50", at_most=100.0)
     alone = Row("crash-restart: crash to successor's on_start", "us", times, must=must, aim=aim)
-    return [alone, *contest("crash-cycle", effort, peers=("triotp", "otpylib"), unit="us")]
+    return [alone, *contest("crash-cycle", effort, contenders=(OURS, "triotp", "otpylib"), unit="us")]
 
 
 def _times(crashes: int) -> list[float]:

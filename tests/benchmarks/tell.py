@@ -3,7 +3,7 @@
 The teller is no actor's thread, and is never held up: what the actor has yet to handle waits in its mailbox.
 """
 
-from contest import contest
+from contest import OURS, contest
 from measure import Effort, Row, Target
 
 
@@ -12,7 +12,7 @@ def measure(effort: Effort) -> list[Row]:
     return contest(
         "tell",
         effort,
-        peers=("pykka", "triotp", "otpylib", "thespian", "xoscar"),
+        contenders=(OURS, "pykka", "triotp", "otpylib", "thespian", "xoscar"),
         must=Target("ratio", at_least=10.0),
         aim=Target("p50", at_least=1_500_000),
     )
