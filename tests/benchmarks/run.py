@@ -15,14 +15,22 @@ from pathlib import Path
 import actor_ask
 import ask
 import ask_inline
+import cli_help
 import crash_memory
 import crash_restart
+import fairness
+import idle
+import importing
+import memory
 import respawn
 import restart_group
 import ring
+import scale
 import start_child
 import tell
+import timers
 from measure import FULL, QUICK, TINY, Effort, Row
+from progress import say
 from report import Report
 
 BENCHMARKS: dict[str, Callable[[Effort], list[Row]]] = {
@@ -32,10 +40,17 @@ BENCHMARKS: dict[str, Callable[[Effort], list[Row]]] = {
     "actor-ask": actor_ask.measure,
     "ring": ring.measure,
     "start-child": start_child.measure,
+    "memory": memory.measure,
+    "scale": scale.measure,
     "crash-restart": crash_restart.measure,
     "restart-group": restart_group.measure,
     "crash-memory": crash_memory.measure,
     "respawn": respawn.measure,
+    "timers": timers.measure,
+    "fairness": fairness.measure,
+    "idle": idle.measure,
+    "import": importing.measure,
+    "cli-help": cli_help.measure,
 }
 
 
@@ -61,7 +76,7 @@ def _run(names: list[str], effort: Effort) -> Report:
     started = time.monotonic()
     rows: list[Row] = []
     for number, name in enumerate(names, 1):
-        print(f"[{number}/{len(names)}] {name} ({time.monotonic() - started:.0f} s)", file=sys.stderr)
+        say(f"[{number}/{len(names)}] {name}")
         try:
             rows += BENCHMARKS[name](effort)
         except Exception as error:  # noqa: BLE001 - boundary: the others are measured all the same
