@@ -9,7 +9,10 @@ def measure(effort: Effort) -> list[Row]:
     return contest(
         "actor-ask",
         effort,
-        contenders=(OURS, "pykka",),
+        contenders=(
+            OURS,
+            "pykka",
+        ),
         must=Target("ratio", at_least=8.0),
         aim=Target("p50", at_least=200_000),
     )

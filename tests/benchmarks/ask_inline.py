@@ -9,7 +9,10 @@ def measure(effort: Effort) -> list[Row]:
     return contest(
         "ask-inline",
         effort,
-        contenders=(OURS, "pykka",),
+        contenders=(
+            OURS,
+            "pykka",
+        ),
         must=Target("ratio", at_least=10.0),
         aim=Target("p50", at_least=300_000),
     )

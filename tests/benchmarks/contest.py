@@ -87,7 +87,7 @@ class _Process:
         self._module = "ours" if name == OURS else f"peers.{name}_peer"
 
     def __enter__(self) -> Self:
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the exit
+        self._errors = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             [sys.executable, str(CONTENDER), self._module],
             stdin=subprocess.PIPE,

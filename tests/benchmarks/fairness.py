@@ -46,7 +46,9 @@ def _flood(count: int) -> list[float]:
     waits: list[float] = []
     done = threading.Event()
     tree = ChildSpec.of(
-        Supervisor, children=[ChildSpec.of(Sink, count, done, id="sink"), ChildSpec.of(Timed, waits, id="timed")], id="bench"
+        Supervisor,
+        children=[ChildSpec.of(Sink, count, done, id="sink"), ChildSpec.of(Timed, waits, id="timed")],
+        id="bench",
     )
     with Runtime.start(tree) as runtime:
         sink, timed = runtime.address("/bench/sink").require(), runtime.address("/bench/timed").require()

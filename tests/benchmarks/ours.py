@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from treewarden.actors import Actor, ActorRef, ChildSpec, Intensity
@@ -40,8 +40,8 @@ def ask_inline(count: int) -> float:
 def actor_ask(count: int) -> float:
     """Seconds of `count` asks, one after the other, in one turn of an actor."""
     with _running(ChildSpec.of(InlineEcho, id="echo"), ChildSpec.of(Asker, id="asker")) as runtime:
-        taken: float = _ref(runtime, "asker").ask((_ref(runtime, "echo"), count), timeout=PATIENCE)
-        return taken
+        asker = runtime.address("/bench/asker")
+        return float(asker.ask((_ref(runtime, "echo"), count), timeout=PATIENCE))
 
 
 def ring(hops: int) -> float:
@@ -91,7 +91,7 @@ FEATS: dict[str, Callable[[int], float]] = {
 
 
 @contextlib.contextmanager
-def _running(*children: ChildSpec) -> Iterator[Runtime]:
+def _running(*children: ChildSpec) -> Generator[Runtime]:
     tree = ChildSpec.of(Supervisor, children=children, intensity=Intensity(1_000_000, within=0.05), id="bench")
     with Runtime.start(tree) as runtime:
         yield runtime

@@ -79,13 +79,17 @@ class Report:
             figures = row.figures()
             shown = " ".join(f"{_number(figures[figure]):>10}" for figure in FIGURES)
             ratio = _number(figures["ratio"]) if "ratio" in figures else ""
-            verdicts = [_verdict(kind, row, target) for kind, target in (("must", row.must), ("aim", row.aim)) if target]
+            verdicts = [
+                _verdict(kind, row, target) for kind, target in (("must", row.must), ("aim", row.aim)) if target
+            ]
             lines.append(f"{row.name:{width}}  {shown} {ratio:>8} {row.unit:3} {'; '.join(verdicts)}".rstrip())
         return "\n".join(lines)
 
     def page(self) -> str:
         """As a page of Markdown."""
-        about = "\n".join(f"| {name} | {_code(value) if name == 'command' else value} |" for name, value in self.about.items())
+        about = "\n".join(
+            f"| {name} | {_code(value) if name == 'command' else value} |" for name, value in self.about.items()
+        )
         lines = [f"{INTRODUCTION}\n## The run\n\n| | |\n|---|---|\n{about}\n\n## Results\n"]
         lines.append("| what | unit | median | min | max | ratio | must | aim |")
         lines.append("|---|---|--:|--:|--:|--:|---|---|")

@@ -35,7 +35,9 @@ def measure(effort: Effort) -> list[Row]:
     return [
         Row("respawn: treewarden, durable store", "ms", ours, must=Target("p50", at_most=10.0)),
         Row("respawn: floor (pidfd + Popen, nothing recorded)", "ms", floor),
-        *contest("respawn", effort, contenders=("supervisor", "circus"), unit="ms", operations=max(1, effort.samples // 13)),
+        *contest(
+            "respawn", effort, contenders=("supervisor", "circus"), unit="ms", operations=max(1, effort.samples // 13)
+        ),
     ]
 
 

@@ -94,7 +94,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--write", type=Path, metavar="FILE", help="also write the results as a page of Markdown")
     efforts = parser.add_mutually_exclusive_group()
-    efforts.add_argument("--quick", dest="effort", action="store_const", const=QUICK, default=FULL, help="a few samples only")
+    efforts.add_argument(
+        "--quick", dest="effort", action="store_const", const=QUICK, default=FULL, help="a few samples only"
+    )
     efforts.add_argument("--tiny", dest="effort", action="store_const", const=TINY, help="only to see that it runs")
     return parser.parse_args()
 

@@ -46,7 +46,11 @@ class _Callbacks:
 def _module(name: str, behavior: Any, **callbacks: Any) -> Any:
     """A class as otpylib has it: all its callbacks stand in its own body."""
     inherited = {key: value for key, value in vars(_Callbacks).items() if not key.startswith("__")}
-    body = {**(inherited if behavior is GEN_SERVER else {"terminate": inherited["terminate"]}), **callbacks, "__module__": __name__}
+    body = {
+        **(inherited if behavior is GEN_SERVER else {"terminate": inherited["terminate"]}),
+        **callbacks,
+        "__module__": __name__,
+    }
     return OTPModule(name, (), body, behavior=behavior, version="1.0.0")
 
 

@@ -37,7 +37,7 @@ def ask(count: int) -> float:
 def actor_ask(count: int) -> float:
     """Seconds of `count` asks in one turn of an actor."""
     echo, asker = Echo.start(), Asker.start()
-    taken: float = asker.ask((echo, count))
+    taken = float(asker.ask((echo, count), block=True))
     asker.stop()
     echo.stop()
     return taken

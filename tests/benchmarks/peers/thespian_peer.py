@@ -19,7 +19,7 @@ class Sink(Base):
     """Counts, and answers with the count when asked for it."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # pyright: ignore[reportUnknownMemberType] - the base is untyped
         self.count = 0
 
     def receiveMessage(self, message: Any, sender: Any) -> None:  # noqa: N802 - Thespian's name

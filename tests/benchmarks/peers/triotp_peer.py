@@ -1,14 +1,15 @@
 """triotp: generic servers and supervisors of trio tasks, all on one thread."""
 
+import contextlib
 import importlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from types import ModuleType
-from typing import Any
 
 # Untyped, and not there unless the extra `bench` is.
 trio = importlib.import_module("trio")
+testing = importlib.import_module("trio.testing")
 application = importlib.import_module("triotp.application")
 dynamic_supervisor = importlib.import_module("triotp.dynamic_supervisor")
 gen_server = importlib.import_module("triotp.gen_server")
@@ -131,22 +132,15 @@ def _run(feat: Callable[[int], Awaitable[float]]) -> Callable[[int], float]:
     return run
 
 
-class _servers:  # noqa: N801 - used as a function
+@contextlib.asynccontextmanager
+async def _servers(servers: dict[str, ModuleType]) -> AsyncGenerator[None]:
     """Servers under their names, for as long as the block lasts."""
-
-    def __init__(self, servers: dict[str, ModuleType]) -> None:
-        self._left = dict(servers)
-
-    async def __aenter__(self) -> None:
-        self._manager = trio.open_nursery()
-        self._nursery = await self._manager.__aenter__()
-        for name, server in self._left.items():
-            self._nursery.start_soon(gen_server.start, server, None, name)
-        await trio.testing.wait_all_tasks_blocked()
-
-    async def __aexit__(self, *error: Any) -> Any:
-        self._nursery.cancel_scope.cancel()
-        return await self._manager.__aexit__(*error)
+    async with trio.open_nursery() as nursery:
+        for name, server in servers.items():
+            nursery.start_soon(gen_server.start, server, None, name)
+        await testing.wait_all_tasks_blocked()
+        yield
+        nursery.cancel_scope.cancel()
 
 
 def _server(**callbacks: object) -> ModuleType:
@@ -166,8 +160,6 @@ async def _terminate(_reason: object, _state: object) -> None:
 async def _echo(message: object, _caller: object, state: object) -> object:
     return gen_server.Reply(message), state
 
-
-importlib.import_module("trio.testing")
 
 FEATS: dict[str, Callable[[int], float]] = {
     "tell": _run(tell),

@@ -18,19 +18,15 @@ Base: Any = xoscar.Actor
 class Sink(Base):
     """Counts down."""
 
-    def __init__(self, count: int) -> None:
-        super().__init__()
-        self.left, self.done = count, asyncio.Event()
+    def __init__(self, count: int, done: asyncio.Event) -> None:
+        super().__init__()  # pyright: ignore[reportUnknownMemberType] - the base is untyped
+        self.left, self.done = count, done
 
     async def take(self, _message: object) -> None:
         """Count one."""
         self.left -= 1
         if not self.left:
             self.done.set()
-
-    async def is_done(self) -> bool:
-        """Whether all have come."""
-        return self.done.is_set()
 
 
 class Echo(Base):
@@ -45,7 +41,7 @@ class Member(Base):
     """Passes a number on, one less each time."""
 
     def __init__(self, done: asyncio.Event) -> None:
-        super().__init__()
+        super().__init__()  # pyright: ignore[reportUnknownMemberType] - the base is untyped
         self.done = done
         self.following: Any = None
 
@@ -63,12 +59,12 @@ class Member(Base):
 
 async def tell(address: str, count: int) -> float:
     """Seconds of `count` tells, the last of them handled."""
-    sink = await xoscar.create_actor(Sink, count, address=address)
+    done = asyncio.Event()
+    sink = await xoscar.create_actor(Sink, count, done, address=address)
     begin = time.perf_counter()
     for _ in range(count):
         await sink.take.tell(None)
-    while not await sink.is_done():
-        await asyncio.sleep(0)
+    await done.wait()
     return time.perf_counter() - begin
 
 
