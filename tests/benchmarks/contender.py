@@ -42,11 +42,12 @@ def main(module: str) -> None:
 def _size(feat: Callable[[int], float], seconds: float) -> int:
     """How many operations take so many `seconds`, roughly."""
     size = FEW
-    while True:
+    while seconds:
         taken = max(feat(size), 1e-6)
         if taken >= seconds / 2:
             return max(1, round(size * seconds / taken))
         size = max(size + 1, round(size * min(STEP, seconds / taken)))
+    return size
 
 
 def _own_stdout() -> TextIO:

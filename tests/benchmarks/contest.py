@@ -20,6 +20,7 @@ from typing import Any, Final, Literal, Self
 
 import psutil
 from measure import Effort, Row, Target
+from progress import say
 
 __all__ = ["OURS", "YARDSTICK", "contest"]
 
@@ -50,7 +51,8 @@ def contest(
     samples: dict[str, list[float]] = {name: [] for name in contenders}
     with contextlib.ExitStack() as closers:
         processes = {name: closers.enter_context(_Process(name)) for name in samples}
-        for _ in range(effort.rounds):
+        for number in range(1, effort.rounds + 1):
+            say(f"{feat}: round {number} of {effort.rounds}")
             for name, process in processes.items():
                 if name in skipped:
                     continue

@@ -12,20 +12,19 @@ Figure = Literal["p50", "p99", "min", "max", "ratio"]
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is measured: `rounds` in which all that is compared takes its turn, and `samples` in each."""
+    """How much is measured: `rounds` in which all that is compared takes its turn, and `samples` in each.
+
+    Where rates are compared a round is one sample, of so many `seconds` for each contender.
+    """
 
     rounds: int
     samples: int
-
-    @property
-    def seconds(self) -> float:
-        """How long one contender works in one round."""
-        return self.samples / 80
+    seconds: float
 
 
-FULL: Final = Effort(rounds=5, samples=40)
-QUICK: Final = Effort(rounds=2, samples=4)
-TINY: Final = Effort(rounds=1, samples=1)  # to see that it runs, no more
+FULL: Final = Effort(rounds=5, samples=40, seconds=0.5)
+QUICK: Final = Effort(rounds=2, samples=4, seconds=0.05)
+TINY: Final = Effort(rounds=1, samples=1, seconds=0.0)  # to see that it runs, no more
 
 
 @dataclass(frozen=True, slots=True)
