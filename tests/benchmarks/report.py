@@ -4,14 +4,14 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
 from measure import Figure, Row, Target
 
-__all__ = ["Report"]
+__all__ = ["Report", "Section"]
 
 COMMAND: Final = "python tests/benchmarks/run.py"
 FIGURES: Final[tuple[Figure, ...]] = ("p50", "p99", "min", "max")
@@ -40,15 +40,24 @@ A target that *must* be reached fails the run when it is missed; an *aim* is whe
 
 
 @dataclass(frozen=True, slots=True)
+class Section:
+    """The rows of one benchmark, and what it says of itself."""
+
+    name: str
+    explained: str
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """All rows of one run, with what there is to know about the run."""
 
-    rows: Sequence[Row]
-    about: dict[str, str]
+    sections: Sequence[Section]
+    about: Mapping[str, str]
 
     @classmethod
-    def of(cls, rows: Sequence[Row], *, seconds: float) -> Self:
-        """`rows`, measured just now in this process on this machine, in so many `seconds`."""
+    def of(cls, sections: Sequence[Section], *, seconds: float) -> Self:
+        """What was measured just now in this process on this machine, in so many `seconds`."""
         about = {
             "date": time.strftime("%Y-%m-%d"),
             "machine": f"{os.cpu_count()} cores, {_processor()}",
@@ -57,7 +66,12 @@ class Report:
             "command": " ".join((COMMAND, *sys.argv[1:])),
             "took": f"{seconds:.0f} s",
         }
-        return cls(rows, about)
+        return cls(sections, about)
+
+    @property
+    def rows(self) -> list[Row]:
+        """Those of all sections."""
+        return [row for section in self.sections for row in section.rows]
 
     def is_met(self) -> bool:
         """Whether all that must be reached is."""
@@ -65,42 +79,32 @@ class Report:
 
     def plain(self) -> dict[str, object]:
         """As JSON has it."""
-        return {"run": self.about, "met": self.is_met(), "rows": [_plain(row) for row in self.rows]}
+        rows = [{"benchmark": section.name, **_plain(row)} for section in self.sections for row in section.rows]
+        return {"run": dict(self.about), "met": self.is_met(), "rows": rows}
 
     def table(self) -> str:
         """As lines for a terminal."""
         lines = [", ".join(self.about.values())]
         width = max(len(row.name) for row in self.rows)
         lines.append(f"{'':{width}}  {' '.join(f'{figure:>10}' for figure in FIGURES)} {'ratio':>8}")
-        for row in self.rows:
-            if row.skipped is not None:
-                lines.append(f"{row.name:{width}}  skipped: {row.skipped}")
-                continue
-            figures = row.figures()
-            shown = " ".join(f"{_number(figures[figure]):>10}" for figure in FIGURES)
-            ratio = _number(figures["ratio"]) if "ratio" in figures else ""
-            verdicts = [
-                _verdict(kind, row, target) for kind, target in (("must", row.must), ("aim", row.aim)) if target
-            ]
-            lines.append(f"{row.name:{width}}  {shown} {ratio:>8} {row.unit:3} {'; '.join(verdicts)}".rstrip())
+        lines += [_line(row, width) for row in self.rows]
         return "\n".join(lines)
 
     def page(self) -> str:
         """As a page of Markdown."""
-        about = "\n".join(
-            f"| {name} | {_code(value) if name == 'command' else value} |" for name, value in self.about.items()
-        )
-        lines = [f"{INTRODUCTION}\n## The run\n\n| | |\n|---|---|\n{about}\n\n## Results\n"]
-        lines.append("| what | unit | median | min | max | ratio | must | aim |")
-        lines.append("|---|---|--:|--:|--:|--:|---|---|")
-        for row in self.rows:
-            if row.skipped is None:
-                figures = row.figures()
-                numbers = (_number(figures[name]) if name in figures else "" for name in ("p50", "min", "max", "ratio"))
-                targets = (_cell(row, target) for target in (row.must, row.aim))
-                lines.append(f"| {' | '.join((row.name, row.unit, *numbers, *targets))} |")
-        skipped = [f"- {row.name}: {row.skipped}" for row in self.rows if row.skipped is not None]
-        lines.append("\n## Skipped\n\n" + ("\n".join(skipped) if skipped else "Nothing: every peer took part."))
+        lines = [INTRODUCTION, "## The run", "", "| | |", "|---|---|"]
+        for name, value in self.about.items():
+            lines.append(f"| {name} | {f'`{value}`' if name == 'command' else value} |")
+        judged = [row for row in self.rows if row.must is not None]
+        missed = [f"- {row.name}" for row in judged if not row.is_met()]
+        verdict = f"{len(judged) - len(missed)} of {len(judged)} targets that must be reached are."
+        lines += ["", f"{verdict}{' Missed:' if missed else ''}", *([""] if missed else []), *missed]
+        for section in self.sections:
+            lines += ["", f"## {section.name}", "", section.explained, ""]
+            lines += ["| what | unit | median | min | max | ratio | must | aim |", "|---|---|--:|--:|--:|--:|---|---|"]
+            lines += [_cells(row) for row in section.rows if row.skipped is None]
+            skipped = [f"- {row.name}: skipped, {row.skipped}" for row in section.rows if row.skipped is not None]
+            lines += ["", *skipped] if skipped else []
         return "\n".join(lines) + "\n"
 
 
@@ -116,17 +120,31 @@ def _plain(row: Row) -> dict[str, object]:
     return plain
 
 
-def _verdict(kind: str, row: Row, target: Target) -> str:
-    verdict = "met" if row.reaches(target) else ("MISSED" if kind == "must" else "not yet")
-    return f"{kind} {_bounds(target)}: {verdict}"
-
-
-def _cell(row: Row, target: Target | None) -> str:
-    if target is None:
-        return ""
+def _line(row: Row, width: int) -> str:
+    if row.skipped is not None:
+        return f"{row.name:{width}}  skipped: {row.skipped}"
     figures = row.figures()
-    found = "" if target.figure in ("p50", "ratio") else f" (is {_number(figures[target.figure])})"
-    return f"{_bounds(target)}{found}: {'met' if row.reaches(target) else '**missed**'}"
+    shown = " ".join(f"{_number(figures[figure]):>10}" for figure in FIGURES)
+    ratio = _number(figures["ratio"]) if "ratio" in figures else ""
+    verdicts: list[str] = []
+    if row.must is not None:
+        verdicts.append(f"must {_bounds(row.must)}: {'met' if row.reaches(row.must) else 'MISSED'}")
+    if row.aim is not None:
+        verdicts.append(f"aim {_bounds(row.aim)}: {'met' if row.reaches(row.aim) else 'not yet'}")
+    return f"{row.name:{width}}  {shown} {ratio:>8} {row.unit:3} {'; '.join(verdicts)}".rstrip()
+
+
+def _cells(row: Row) -> str:
+    figures = row.figures()
+    numbers = (_number(figures[name]) if name in figures else "" for name in ("p50", "min", "max", "ratio"))
+    targets: list[str] = []
+    for target, missed in ((row.must, "**missed**"), (row.aim, "not yet")):
+        if target is None:
+            targets.append("")
+            continue
+        found = "" if target.figure in ("p50", "ratio") else f" (is {_number(figures[target.figure])})"
+        targets.append(f"{_bounds(target)}{found}: {'met' if row.reaches(target) else missed}")
+    return f"| {' | '.join((row.name, row.unit, *numbers, *targets))} |"
 
 
 def _bounds(target: Target) -> str:
@@ -143,10 +161,6 @@ def _number(value: float) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}"
-
-
-def _code(text: str) -> str:
-    return f"`{text}`"
 
 
 def _processor() -> str:

@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from inspect import cleandoc
 from pathlib import Path
 
 import actor_ask
@@ -31,7 +32,7 @@ import tell
 import timers
 from measure import FULL, QUICK, TINY, Effort, Row
 from progress import say
-from report import Report
+from report import Report, Section
 
 BENCHMARKS: dict[str, Callable[[Effort], list[Row]]] = {
     "tell": tell.measure,
@@ -74,15 +75,18 @@ def main() -> int:
 
 def _run(names: list[str], effort: Effort) -> Report:
     started = time.monotonic()
-    rows: list[Row] = []
+    sections: list[Section] = []
     for number, name in enumerate(names, 1):
         say(f"[{number}/{len(names)}] {name}")
+        measure = BENCHMARKS[name]
         try:
-            rows += BENCHMARKS[name](effort)
+            rows = measure(effort)
         except Exception as error:  # noqa: BLE001 - boundary: the others are measured all the same
             traceback.print_exc()
-            rows.append(Row.failed(name, error))
-    return Report.of(rows, seconds=time.monotonic() - started)
+            rows = [Row.failed(name, error)]
+        explained = cleandoc(sys.modules[measure.__module__].__doc__ or "")
+        sections.append(Section(name, explained, rows))
+    return Report.of(sections, seconds=time.monotonic() - started)
 
 
 def _options() -> argparse.Namespace:

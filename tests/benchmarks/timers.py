@@ -49,8 +49,8 @@ def _set_and_cancel(timers: TimerThread, count: int, cancelled: list[float]) -> 
 
 
 def _fire(timers: TimerThread, count: int) -> float:
-    """Set so many that are due at one time, and wait until that: what is measured is from then to the last call."""
-    done = threading.Event()
+    """Hold the timer thread up until all are set and due; what is measured is from its release to the last call."""
+    may_go, done = threading.Event(), threading.Event()
     left = [count]
 
     def call() -> None:
@@ -58,14 +58,13 @@ def _fire(timers: TimerThread, count: int) -> float:
         if not left[0]:
             done.set()
 
-    delay = max(0.05, count * 20e-6)
-    due = time.monotonic() + delay
+    timers.after(0.0, lambda: _wait(may_go))
     for _ in range(count):
-        timers.after(due - time.monotonic(), call)
-    assert time.monotonic() < due, "setting them took longer than expected"
-    if not done.wait(PATIENCE):
-        raise TimeoutError(f"{left[0]} timers were not called within {PATIENCE:g} s")
-    return (time.monotonic() - due) * 1e6 / count
+        timers.after(0.0, call)
+    begin = time.perf_counter()
+    may_go.set()
+    _wait(done)
+    return (time.perf_counter() - begin) * 1e6 / count
 
 
 def _lateness(timers: TimerThread, pending: int, count: int) -> list[float]:
@@ -86,6 +85,11 @@ def _lateness(timers: TimerThread, pending: int, count: int) -> list[float]:
         if not done.acquire(timeout=PATIENCE):
             raise TimeoutError(f"not called within {PATIENCE:g} s")
     return late
+
+
+def _wait(event: threading.Event) -> None:
+    if not event.wait(PATIENCE):
+        raise TimeoutError(f"not within {PATIENCE:g} s")
 
 
 def _nothing() -> None:

@@ -157,7 +157,10 @@ def report(measure: ModuleType) -> Any:
         measure.Row("tell: absent", "/s", skipped="not installed"),
         measure.Row("wait", "ms", [0.1234, 7.0], must=measure.Target("p99", at_most=5.0)),
     ]
-    return module("report").Report(rows, {"date": "2026-01-02", "machine": "2 cores", "command": "run.py --write x"})
+    sections = [module("report").Section("tell", "Messages a second.", rows)]
+    return module("report").Report(
+        sections, {"date": "2026-01-02", "machine": "2 cores", "command": "run.py --write x"}
+    )
 
 
 def test_the_page_says_what_was_run_and_shows_each_row_with_its_verdict(report: Any) -> None:
@@ -166,11 +169,13 @@ def test_the_page_says_what_was_run_and_shows_each_row_with_its_verdict(report: 
     assert "| date | 2026-01-02 |" in page
     assert "| command | `run.py --write x` |" in page
     assert (
-        "| tell: treewarden | /s | 1,117,284 | 1,000,000 | 1,234,567 | 20.3 | ratio >= 10: met | median >= 2,000,000: **missed** |"
+        "| tell: treewarden | /s | 1,117,284 | 1,000,000 | 1,234,567 | 20.3 | ratio >= 10: met | median >= 2,000,000: not yet |"
         in page
     )
     assert "| wait | ms | 3.56 | 0.123 | 7 |  | p99 <= 5 (is 7): **missed** |  |" in page
-    assert "- tell: absent: not installed" in page
+    assert "- tell: absent: skipped, not installed" in page
+    assert "1 of 2 targets that must be reached are. Missed:\n\n- wait\n" in page
+    assert "## tell\n\nMessages a second.\n\n| what " in page
     assert report.page() == page
 
 
