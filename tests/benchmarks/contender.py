@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable
 from typing import TextIO
 
+import cores
+
 FEW = 20  # operations to begin with
 STEP = 10.0  # at most so many times more in the next try
 
@@ -37,6 +39,8 @@ def main(module: str) -> None:
             _answer(answers, {"rate": sizes[name] / feat(sizes[name])})
         except Exception as error:  # noqa: BLE001 - boundary: whatever a peer raises is why it is left out
             _answer(answers, {"skipped": f"{type(error).__name__}: {error}"})
+        finally:
+            cores.free()
 
 
 def _size(feat: Callable[[int], float], seconds: float) -> int:

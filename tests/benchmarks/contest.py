@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self
 
 import psutil
+from cores import VARIABLE, Cores, is_possible
 from measure import Effort, Row, Target
 from progress import say
 
@@ -39,20 +40,25 @@ def contest(
     contenders: Sequence[str],
     unit: Literal["/s", "us", "ms"] = "/s",
     operations: int | None = None,
+    cores: Cores | None = None,
     must: Target | None = None,
     aim: Target | None = None,
 ) -> list[Row]:
     """A row for each of `contenders`, with the targets in ours; the ratio is that to pykka, if it takes part.
 
     In the unit "/s" a sample is the operations a second of one round, otherwise the time of each. A
-    round has as many as `effort` allows time for, or so many `operations`.
+    round has as many as `effort` allows time for, or so many `operations`. Contenders that have
+    threads run them on so many `cores`, if it is given.
     """
+    title = feat if cores is None else f"{feat} on {cores} core{'' if cores == 'one' else 's'}"
+    if cores is not None and not is_possible():
+        return [Row(title, unit, skipped="threads cannot be placed here, or there is one core only")]
     skipped: dict[str, str] = {}
     samples: dict[str, list[float]] = {name: [] for name in contenders}
     with contextlib.ExitStack() as closers:
-        processes = {name: closers.enter_context(_Process(name)) for name in samples}
+        processes = {name: closers.enter_context(_Process(name, cores)) for name in samples}
         for number in range(1, effort.rounds + 1):
-            say(f"{feat}: round {number} of {effort.rounds}")
+            say(f"{title}: round {number} of {effort.rounds}")
             for name, process in processes.items():
                 if name in skipped:
                     continue
@@ -68,11 +74,11 @@ def contest(
     rows: list[Row] = []
     for name in contenders:
         if name in skipped:
-            rows.append(Row(f"{feat}: {name}", unit, skipped=skipped[name]))
+            rows.append(Row(f"{title}: {name}", unit, skipped=skipped[name]))
         elif name == OURS:
-            rows.append(Row(f"{feat}: {name}", unit, samples[name], must=must, aim=aim, base=base))
+            rows.append(Row(f"{title}: {name}", unit, samples[name], must=must, aim=aim, base=base))
         else:
-            rows.append(Row(f"{feat}: {name}", unit, samples[name], base=base))
+            rows.append(Row(f"{title}: {name}", unit, samples[name], base=base))
     return rows
 
 
@@ -83,10 +89,10 @@ class _Skipped(Exception):
 class _Process:
     """The process of one contender, with all that it starts."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, cores: Cores | None) -> None:
+        self._placed = {} if cores is None else {VARIABLE: cores}
         self._mark = uuid.uuid4().hex  # all that it starts bears it, in whatever session
-        self._module = "ours" if name == OURS else f"peers.{name}_peer"
+        self._module = {OURS: "ours", YARDSTICK: "yardstick"}.get(name, f"peers.{name}_peer")
 
     def __enter__(self) -> Self:
         self._errors = tempfile.TemporaryFile()
@@ -95,7 +101,7 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env={**os.environ, MARK: self._mark},
+            env={**os.environ, **self._placed, MARK: self._mark},
             start_new_session=True,  # Ctrl-C is for the run, which ends it
         )
         self._is_ready = False

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Generator
 from typing import Any
 
+from cores import place
+
 from treewarden.actors import Actor, ActorRef, ChildSpec, Intensity
 from treewarden.supervision_trees import DynamicSupervisor, Runtime, Supervisor
 
@@ -18,6 +20,7 @@ def tell(count: int) -> float:
     done = threading.Event()
     with _running(ChildSpec.of(Sink, count, done, id="sink")) as runtime:
         send = _ref(runtime, "sink").tell
+        place()
         begin = time.perf_counter()
         for _ in range(count):
             send(None)
@@ -28,13 +31,17 @@ def tell(count: int) -> float:
 def ask(count: int) -> float:
     """Seconds of `count` asks, one after the other, by a thread that is no actor's."""
     with _running(ChildSpec.of(Echo, id="echo")) as runtime:
-        return _asks(_ref(runtime, "echo"), count)
+        echo = _ref(runtime, "echo")
+        place()
+        return _asks(echo, count)
 
 
 def ask_inline(count: int) -> float:
     """The same of an actor that may answer on the asker's thread when it is idle."""
     with _running(ChildSpec.of(InlineEcho, id="echo")) as runtime:
-        return _asks(_ref(runtime, "echo"), count)
+        echo = _ref(runtime, "echo")
+        place()
+        return _asks(echo, count)
 
 
 def actor_ask(count: int) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pykka
+from cores import place
 
 PATIENCE = 60.0
 MEMBERS = 1_000  # of the ring
@@ -17,6 +18,7 @@ def tell(count: int) -> float:
     done = threading.Event()
     ref = Sink.start(count, done)
     send = ref.tell
+    place()
     begin = time.perf_counter()
     for _ in range(count):
         send(None)
@@ -29,6 +31,7 @@ def tell(count: int) -> float:
 def ask(count: int) -> float:
     """Seconds of `count` asks by a thread that is no actor's."""
     ref = Echo.start()
+    place()
     taken = _asks(ref, count)
     ref.stop()
     return taken
