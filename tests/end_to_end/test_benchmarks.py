@@ -16,10 +16,25 @@ import pytest
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 RUN = FOLDER / "run.py"
 
-BENCHMARKS = (
-    "tell ask ask-inline actor-ask ring start-child memory scale crash-restart restart-group"
-    " crash-memory respawn timers fairness idle import cli-help"
-).split()
+BENCHMARKS = [
+    "tell",
+    "ask",
+    "ask-inline",
+    "actor-ask",
+    "ring",
+    "start-child",
+    "memory",
+    "scale",
+    "crash-restart",
+    "restart-group",
+    "crash-memory",
+    "respawn",
+    "timers",
+    "fairness",
+    "idle",
+    "import",
+    "cli-help",
+]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
