@@ -36,18 +36,23 @@ def main(module: str) -> None:
             feat = feats[name]
             if name not in sizes:
                 sizes[name] = asked["operations"] or _size(feat, asked["seconds"])
-            _answer(answers, {"rate": sizes[name] / feat(sizes[name])})
+            _answer(answers, {"rate": sizes[name] / _seconds(feat, sizes[name])})
         except Exception as error:  # noqa: BLE001 - boundary: whatever a peer raises is why it is left out
             _answer(answers, {"skipped": f"{type(error).__name__}: {error}"})
-        finally:
-            cores.free()
+
+
+def _seconds(feat: Callable[[int], float], operations: int) -> float:
+    try:
+        return feat(operations)
+    finally:
+        cores.free()
 
 
 def _size(feat: Callable[[int], float], seconds: float) -> int:
     """How many operations take so many `seconds`, roughly."""
     size = FEW
     while seconds:
-        taken = max(feat(size), 1e-6)
+        taken = max(_seconds(feat, size), 1e-6)
         if taken >= seconds / 2:
             return max(1, round(size * seconds / taken))
         size = max(size + 1, round(size * min(STEP, seconds / taken)))

@@ -68,6 +68,7 @@ def contest(
                     if name in (OURS, YARDSTICK):
                         raise RuntimeError(f"{feat}: {name}: {why}") from why
                     skipped[name] = str(why)
+                    process.end()  # it may be at work still
                 else:
                     samples[name].append(rate if unit == "/s" else A_SECOND[unit] / rate)
     base = samples.get(YARDSTICK, [])
@@ -117,14 +118,18 @@ class _Process:
         if kind is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(5.0)
+        self.end()
+        self._process.stdout.close()
+        self._errors.close()
+
+    def end(self) -> None:
+        """Kill it, and all that it started."""
         self._process.kill()
         self._process.wait()
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 if process.environ().get(MARK) == self._mark:
                     process.kill()
-        self._process.stdout.close()
-        self._errors.close()
 
     def rate(self, round_: dict[str, object]) -> float:
         """Operations a second in one round, as `contender` reads it."""
