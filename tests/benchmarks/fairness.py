@@ -2,13 +2,15 @@
 
 Flood: a thread tells one actor 1,000,000 messages as fast as it can; another thread tells a second
 actor one message now and then. Measured is how long each of these waits until it is handled.
-Blocked: 64 actors block for a second each, all at the same time; how long 1,000 others take to answer an ask.
+Blocked: 64 actors block for a second each, all at the same time; meanwhile 1,000 others are asked, one each
+millisecond, whether the one before has answered or not. Measured is how long it takes until each answers.
 """
 
 import threading
 import time
 from typing import Any
 
+import pykka
 from measure import Effort, Row, Target
 from progress import say
 
@@ -19,6 +21,7 @@ FLOOD = 1_000_000
 SPACING = 0.005  # seconds between the messages that are timed
 BLOCKERS, BLOCKED_FOR = 64, 1.0
 OTHERS = 1_000
+EVERY = 0.001  # seconds between two asks
 PATIENCE = 300.0
 
 
@@ -71,17 +74,17 @@ def _tell(ref: ActorRef[Any], count: int) -> None:
 
 def _blocked(others: int) -> list[float]:
     children = [ChildSpec.of(Blocker, id=f"b{number}") for number in range(BLOCKERS)]
-    children += [ChildSpec.of(Echo, id=f"e{number}") for number in range(others)]
-    answers: list[float] = []
+    children += [ChildSpec.of(Clock, id=f"e{number}") for number in range(others)]
     with Runtime.start(ChildSpec.of(Supervisor, children=children, id="bench")) as runtime:
         echoes = [runtime.address(f"/bench/e{number}").require() for number in range(others)]
         for number in range(BLOCKERS):
             runtime.address(f"/bench/b{number}").tell(None)
-        for echo in echoes:
-            begin = time.perf_counter()
-            echo.ask(None)
-            answers.append((time.perf_counter() - begin) * 1000)
-    return answers
+        begin = time.perf_counter()
+        asked: list[tuple[float, pykka.Future[float]]] = []
+        for number, echo in enumerate(echoes):
+            time.sleep(max(0.0, begin + number * EVERY - time.perf_counter()))
+            asked.append((time.perf_counter(), echo.ask(None, block=False)))
+        return [(future.get(timeout=PATIENCE) - sent) * 1000 for sent, future in asked]
 
 
 class Sink(Actor):
@@ -116,8 +119,8 @@ class Blocker(Actor):
         time.sleep(BLOCKED_FOR)
 
 
-class Echo(Actor):
-    """Answers at once."""
+class Clock(Actor):
+    """Answers what time it is."""
 
-    def on_receive(self, message: object) -> None:
-        return None
+    def on_receive(self, message: object) -> float:
+        return time.perf_counter()

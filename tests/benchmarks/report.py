@@ -56,8 +56,11 @@ class Report:
     about: Mapping[str, str]
 
     @classmethod
-    def of(cls, sections: Sequence[Section], *, seconds: float) -> Self:
-        """What was measured just now in this process on this machine, in so many `seconds`."""
+    def of(cls, sections: Sequence[Section], *, seconds: float, load: float) -> Self:
+        """What was measured just now in this process on this machine, in so many `seconds`.
+
+        `load` is what the system's load average was before: of what else ran.
+        """
         about = {
             "date": time.strftime("%Y-%m-%d"),
             "machine": f"{os.cpu_count()} cores, {_processor()}",
@@ -65,6 +68,7 @@ class Report:
             "python": f"{platform.python_implementation()} {platform.python_version()}",
             "command": " ".join((COMMAND, *sys.argv[1:])),
             "took": f"{seconds:.0f} s",
+            "load before": f"{load:.1f}",
         }
         return cls(sections, about)
 
@@ -84,7 +88,7 @@ class Report:
 
     def table(self) -> str:
         """As lines for a terminal."""
-        lines = [", ".join(self.about.values())]
+        lines = [", ".join(f"{name}: {value}" for name, value in self.about.items())]
         width = max(len(row.name) for row in self.rows)
         lines.append(f"{'':{width}}  {' '.join(f'{figure:>10}' for figure in FIGURES)} {'ratio':>8}")
         lines += [_line(row, width) for row in self.rows]

@@ -6,6 +6,7 @@ Times are of this machine and this run: compare rows of one run only.
 
 import argparse
 import json
+import os
 import sys
 import time
 import traceback
@@ -74,7 +75,7 @@ def main() -> int:
 
 
 def _run(names: list[str], effort: Effort) -> Report:
-    started = time.monotonic()
+    started, load = time.monotonic(), os.getloadavg()[0]
     sections: list[Section] = []
     for number, name in enumerate(names, 1):
         say(f"[{number}/{len(names)}] {name}")
@@ -86,7 +87,7 @@ def _run(names: list[str], effort: Effort) -> Report:
             rows = [Row.failed(name, error)]
         explained = cleandoc(sys.modules[measure.__module__].__doc__ or "")
         sections.append(Section(name, explained, rows))
-    return Report.of(sections, seconds=time.monotonic() - started)
+    return Report.of(sections, seconds=time.monotonic() - started, load=load)
 
 
 def _options() -> argparse.Namespace:
