@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 
 import psutil
-from measure import Row, Target
+from measure import Effort, Row, Target
 
 from treewarden.actors import Actor, ChildSpec, Intensity
 from treewarden.supervision_trees import Runtime, Supervisor
@@ -26,12 +26,12 @@ RETIRED_WITHIN = 6.0
 HUB_IS_FULL = 2_500  # crashes: five events each, and some more
 
 
-def measure(rounds: int, samples: int) -> list[Row]:
-    """2,500 crashes for each of `samples` in memory, 250 with a state directory, whatever `rounds` is.
+def measure(effort: Effort) -> list[Row]:
+    """2,500 crashes for each sample in memory, 250 with a state directory, in one long run that tells more than several short ones.
 
     That is 100,000 and 10,000 in a full run: on disk each restart waits for its record.
     """
-    del rounds  # one long run tells more than several short ones
+    samples = effort.samples
     return [
         *_rows("in memory", baseline=25 * samples, crashes=2_500 * samples, durable=False),
         *_rows("with state_dir", baseline=25 * samples, crashes=250 * samples, durable=True),
@@ -56,12 +56,12 @@ def _rows(where: str, *, baseline: int, crashes: int, durable: bool) -> list[Row
         last = _memory(threads)
     name = f"crash-memory {where}: {{}}, {crashes:,} crashes : {baseline:,}".format
     rows = [
-        Row(name("RSS"), "x", [last.rss / first.rss], target=Target("max", at_most=2.0)),
-        Row(name("live objects"), "x", [last.objects / first.objects], target=Target("max", at_most=2.0)),
+        Row(name("RSS"), "x", [last.rss / first.rss], must=Target("max", at_most=2.0)),
+        Row(name("live objects"), "x", [last.objects / first.objects], must=Target("max", at_most=2.0)),
     ]
     if crashes > HUB_IS_FULL:
         left = (last.objects - full.objects) / (crashes - HUB_IS_FULL)
-        rows.append(Row(f"crash-memory {where}: objects left by a crash", "", [left], Target("max", at_most=0.05)))
+        rows.append(Row(f"crash-memory {where}: objects left by a crash", "", [left], must=Target("max", at_most=0.05)))
     return rows
 
 

@@ -1,29 +1,59 @@
-"""Run benchmarks: `python tests/benchmarks/run.py [NAME ...] [--json] [--quick]`.
+"""Run benchmarks: `python tests/benchmarks/run.py [NAME ...] [--json] [--quick] [--write FILE]`.
 
-Prints one line for each row and ends 1 if a target is missed, 2 if a name is unknown. Times are
-of this machine and this run: compare rows of one run only.
+Prints one line for each row and ends 1 if what must be reached is missed, 2 if a name is unknown.
+Times are of this machine and this run: compare rows of one run only.
 """
 
 import argparse
 import json
-import platform
+import os
 import sys
 import time
+import traceback
 from collections.abc import Callable
+from inspect import cleandoc
+from pathlib import Path
 
+import actor_ask
+import ask
+import ask_inline
+import cli_help
 import crash_memory
 import crash_restart
+import fairness
+import idle
+import importing
+import memory
 import respawn
 import restart_group
-from measure import Row
+import ring
+import scale
+import start_child
+import tell
+import timers
+from measure import FULL, QUICK, TINY, Effort, Row
+from progress import say
+from report import Report, Section
 
-BENCHMARKS: dict[str, Callable[[int, int], list[Row]]] = {
-    "respawn": respawn.measure,
+BENCHMARKS: dict[str, Callable[[Effort], list[Row]]] = {
+    "tell": tell.measure,
+    "ask": ask.measure,
+    "ask-inline": ask_inline.measure,
+    "actor-ask": actor_ask.measure,
+    "ring": ring.measure,
+    "start-child": start_child.measure,
+    "memory": memory.measure,
+    "scale": scale.measure,
     "crash-restart": crash_restart.measure,
     "restart-group": restart_group.measure,
     "crash-memory": crash_memory.measure,
+    "respawn": respawn.measure,
+    "timers": timers.measure,
+    "fairness": fairness.measure,
+    "idle": idle.measure,
+    "import": importing.measure,
+    "cli-help": cli_help.measure,
 }
-FULL, QUICK = (5, 40), (1, 3)  # rounds, samples a round
 
 
 def main() -> int:
@@ -33,48 +63,47 @@ def main() -> int:
     if unknown:
         print(f"no benchmark named {', '.join(unknown)}; there is: {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
-    rounds, samples = QUICK if options.quick else FULL
-    rows = [row for name in options.names or BENCHMARKS for row in BENCHMARKS[name](rounds, samples)]
-    if options.json:
-        print(json.dumps({"machine": _machine(), "rows": [_plain(row) for row in rows]}, indent=2))
-    else:
-        _show(rows)
-    return 0 if all(row.is_met() for row in rows) else 1
+    try:
+        report = _run(options.names or list(BENCHMARKS), options.effort)
+    except KeyboardInterrupt:
+        print("interrupted; nothing is reported", file=sys.stderr)
+        return 130
+    if options.write is not None:
+        options.write.write_text(report.page())
+    print(json.dumps(report.plain(), indent=2) if options.json else report.table())
+    return 0 if report.is_met() else 1
+
+
+def _run(names: list[str], effort: Effort) -> Report:
+    started, load = time.monotonic(), os.getloadavg()[0]
+    sections: list[Section] = []
+    for number, name in enumerate(names, 1):
+        say(f"[{number}/{len(names)}] {name}")
+        measure = BENCHMARKS[name]
+        try:
+            rows = measure(effort)
+        except Exception as error:  # noqa: BLE001 - boundary: the others are measured all the same
+            traceback.print_exc()
+            rows = [Row.failed(name, error)]
+        explained = cleandoc(sys.modules[measure.__module__].__doc__ or "")
+        sections.append(Section(name, explained, rows))
+    return Report.of(sections, seconds=time.monotonic() - started, load=load)
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Run Treewarden's benchmarks.")
+    parser = argparse.ArgumentParser(
+        description="Run Treewarden's benchmarks, beside stock pykka and each peer that is installed (extra: bench).",
+        epilog="Ends 1 if a target that must be reached is missed, 2 if there is no benchmark of a name.",
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which ones (all): {', '.join(BENCHMARKS)}")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument("--quick", action="store_true", help="a few samples only, to see that it runs")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="also write the results as a page of Markdown")
+    efforts = parser.add_mutually_exclusive_group()
+    efforts.add_argument(
+        "--quick", dest="effort", action="store_const", const=QUICK, default=FULL, help="a few samples only"
+    )
+    efforts.add_argument("--tiny", dest="effort", action="store_const", const=TINY, help="only to see that it runs")
     return parser.parse_args()
-
-
-def _machine() -> dict[str, str]:
-    return {
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.release()}",
-        "at": time.strftime("%Y-%m-%d %H:%M:%S"),
-    }
-
-
-def _plain(row: Row) -> dict[str, object]:
-    target = None if row.target is None else {"quantile": row.target.quantile, "at_most": row.target.at_most}
-    plain: dict[str, object] = {"name": row.name, "unit": row.unit, "samples": len(row.samples)}
-    return {**plain, **row.figures(), "target": target, "met": row.is_met()}
-
-
-def _show(rows: list[Row]) -> None:
-    print(", ".join(f"{name} {value}" for name, value in _machine().items()))
-    width = max(len(row.name) for row in rows)
-    print(f"{'':{width}}  {'p50':>9} {'p99':>9} {'min':>9} {'max':>9}")
-    for row in rows:
-        figures = " ".join(f"{value:9.2f}" for value in row.figures().values())
-        judged = ""
-        if row.target is not None:
-            verdict = "met" if row.is_met() else "MISSED"
-            judged = f"  target {row.target.quantile} <= {row.target.at_most:g}: {verdict}"
-        print(f"{row.name:{width}}  {figures} {row.unit}{judged}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,105 @@
+"""Ten times the children of a supervisor: start, stop and restart of the whole may take no more than twelve times as long.
+
+A restart is that of a one_for_all group: from the crash of its first child until the last has started again.
+"""
+
+import threading
+import time
+from dataclasses import dataclass, fields
+
+from measure import Effort, Row, Target
+from progress import say
+
+from treewarden.actors import Actor, ChildSpec, Intensity
+from treewarden.supervision_trees import Runtime, Strategy, Supervisor
+
+FEW = 1_000
+PATIENCE = 300.0
+LARGEST = 100_000  # only in a full run, and once: it tells enough
+
+
+def measure(effort: Effort) -> list[Row]:
+    """1,000 and 10,000 children in turns, each round, and 100,000 in the first round of a full run."""
+    few = FEW * effort.samples // 40
+    sizes = (few, 10 * few)
+    times: dict[int, list[_Times]] = {few: [], 10 * few: []}
+    for _ in range(effort.rounds):
+        for size in sizes:
+            times[size].append(_times(size))
+    if 100 * few == LARGEST:
+        times[LARGEST] = [_times(LARGEST)]
+    rows: list[Row] = []
+    for field in fields(_Times):
+        for size, taken in times.items():
+            samples = [getattr(each, field.name) for each in taken]
+            if size == few:
+                rows.append(Row(f"scale: {field.name} {size:,} actors", "ms", samples))
+                continue
+            # As many of the smaller ones as there are of these, from the end: the last is of the same round.
+            base = [getattr(each, field.name) for each in times[size // 10]][-len(samples) :]
+            must = Target("ratio", at_most=12.0)
+            rows.append(Row(f"scale: {field.name} {size:,} : {size // 10:,}", "ms", samples, must=must, base=base))
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """Milliseconds of one tree."""
+
+    start: float
+    restart: float
+    stop: float
+
+
+def _times(count: int) -> _Times:
+    say(f"scale: {count:,} actors")
+    crashed: list[float] = []
+    last_started: list[float] = []
+    done = threading.Semaphore(0)
+    children = [ChildSpec.of(Member, crashed, id="first")]
+    children += [ChildSpec.of(Member, crashed, id=f"c{number}") for number in range(count - 2)]
+    children += [ChildSpec.of(Last, last_started, done, id="last")]
+    tree = ChildSpec.of(
+        Supervisor, children=children, strategy=Strategy.ONE_FOR_ALL, intensity=Intensity(10, within=60.0), id="bench"
+    )
+    begin = time.perf_counter()
+    with Runtime.start(tree) as runtime:
+        _acquire(done)
+        start = last_started[-1] - begin
+        runtime.address("/bench/first").tell("crash")
+        _acquire(done)
+        restart = last_started[-1] - crashed[0]
+        runtime.supervisor("/bench").count_children(timeout=PATIENCE)  # it has done all that belongs to the restart
+        begin = time.perf_counter()
+        runtime.stop(within=PATIENCE)
+        stop = time.perf_counter() - begin
+    return _Times(start * 1000, restart * 1000, stop * 1000)
+
+
+def _acquire(done: threading.Semaphore) -> None:
+    if not done.acquire(timeout=PATIENCE):
+        raise TimeoutError(f"not started within {PATIENCE:g} s")
+
+
+class Member(Actor):
+    """Crashes as told, and notes when."""
+
+    def __init__(self, crashed: list[float]) -> None:
+        super().__init__()
+        self.crashed = crashed
+
+    def on_receive(self, message: object) -> None:
+        self.crashed.append(time.perf_counter())
+        raise RuntimeError("crashed as told")
+
+
+class Last(Actor):
+    """Notes when it starts."""
+
+    def __init__(self, started: list[float], done: threading.Semaphore) -> None:
+        super().__init__()
+        self.started, self.done = started, done
+
+    def on_start(self) -> None:
+        self.started.append(time.perf_counter())
+        self.done.release()
