@@ -29,6 +29,7 @@ import restart_group
 import ring
 import scale
 import start_child
+import stress
 import tell
 import timers
 from measure import FULL, QUICK, TINY, Effort, Row
@@ -50,6 +51,7 @@ BENCHMARKS: dict[str, Callable[[Effort], list[Row]]] = {
     "respawn": respawn.measure,
     "timers": timers.measure,
     "fairness": fairness.measure,
+    "stress": stress.measure,
     "idle": idle.measure,
     "import": importing.measure,
     "cli-help": cli_help.measure,

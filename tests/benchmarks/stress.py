@@ -17,7 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, final
 
 import pykka
-from measure import Row, Target
+from measure import Effort, Row, Target
+from progress import say
 
 from treewarden.actors import Actor, ActorDead, ActorRef, ChildSpec, DeadLetter, ExitReason, Intensity, Unresponsive
 from treewarden.supervision_trees import RecordedEvent, Runtime, Supervisor
@@ -34,22 +35,22 @@ REPORTS: Final = 4  # lines of progress for each round
 FAULTS: Final = ("lost", "doubled", "out of order", "overlaps", "unresolved asks")
 
 
-def measure(rounds: int, samples: int) -> list[Row]:
-    """`rounds` runtimes, in each 50,000 messages for each of `samples`."""
+def measure(effort: Effort) -> list[Row]:
+    """A runtime for each round, in each 50,000 messages for each sample."""
     found: dict[str, list[float]] = defaultdict(list)
     switching = sys.getswitchinterval()
     sys.setswitchinterval(1e-4)
     try:
-        for number in range(rounds):
-            result = _Run(number, MESSAGES_A_SAMPLE * samples).result()
-            sys.stderr.write(f"stress: round {number + 1} of {rounds}: {result}\n")
+        for number in range(effort.rounds):
+            result = _Run(number, MESSAGES_A_SAMPLE * effort.samples).result()
+            say(f"stress: round {number + 1} of {effort.rounds}: {result}")
             for name, value in result.items():
                 found[name].append(value)
     finally:
         sys.setswitchinterval(switching)
     none = Target("max", at_most=0)
     return [
-        *(Row(f"stress: {name}", "faults", found[name], target=none) for name in FAULTS),
+        *(Row(f"stress: {name}", "faults", found[name], must=none) for name in FAULTS),
         Row("stress: messages handled", "/s", found["messages/s"]),
         Row("stress: actors that lived", "actors", found["incarnations"]),
     ]

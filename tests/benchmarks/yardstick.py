@@ -82,6 +82,7 @@ FEATS: dict[str, Callable[[int], float]] = {
     "actor-ask": actor_ask,
     "ring": ring,
     "start-child": start_child,
+    "start-child-inline": start_child,
 }
 
 
