@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator
 from typing import Final, Protocol, final
 
 from treewarden.actors._errors import NotAnswered
+from treewarden.actors._patience import Patience
 
 __all__ = [
     "DEDICATED",
@@ -25,6 +26,7 @@ __all__ = [
     "WorkingThread",
     "current_worker",
     "enter_worker",
+    "own_patience",
     "report_unhandled",
     "run_steppers",
     "run_while_waiting",
@@ -103,6 +105,9 @@ class _Here(threading.local):
     worker: WorkingThread | None = None
     steppers: tuple[Stepper, ...] = ()
 
+    def __init__(self) -> None:
+        self.patience = Patience()  # of its waits for answers
+
 
 _here: Final = _Here()
 
@@ -110,6 +115,11 @@ _here: Final = _Here()
 def current_worker() -> WorkingThread | None:
     """The calling thread, if it is one that a dispatcher shares among actors."""
     return _here.worker
+
+
+def own_patience() -> Patience:
+    """What the calling thread has learnt of its waits."""
+    return _here.patience
 
 
 def enter_worker(worker: WorkingThread) -> None:

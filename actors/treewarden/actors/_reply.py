@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar, final
 
 import pykka
 
-from treewarden.actors._dispatcher import current_worker, report_unhandled, run_steppers
+from treewarden.actors._dispatcher import current_worker, own_patience, report_unhandled, run_steppers
 
 __all__ = ["Reply"]
 
@@ -113,6 +113,19 @@ class Reply(pykka.Future[T]):
             self._wait(timeout)
 
     def _wait(self, timeout: float | None) -> None:
+        worker, patience = current_worker(), own_patience()
+        if worker is not None:
+            worker.begin_wait()
+        try:
+            if not (patience.pays() and patience.look(self.is_set)):
+                since = patience.now()
+                self._sleep(timeout)
+                patience.slept(since)
+        finally:
+            if worker is not None:
+                worker.end_wait()
+
+    def _sleep(self, timeout: float | None) -> None:
         gate = threading.Lock()
         gate.acquire()
         self._listeners.append(gate.release)
@@ -120,15 +133,8 @@ class Reply(pykka.Future[T]):
         # other order, so one of them sees the other.
         try:
             if not self._outcomes:
-                worker = current_worker()
-                if worker is not None:
-                    worker.begin_wait()
-                try:
-                    # A lock takes -1 for "for ever" and refuses more than TIMEOUT_MAX, infinity included.
-                    gate.acquire(timeout=-1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX))
-                finally:
-                    if worker is not None:
-                        worker.end_wait()
+                # A lock takes -1 for "for ever" and refuses more than TIMEOUT_MAX, infinity included.
+                gate.acquire(timeout=-1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX))
         finally:
             with contextlib.suppress(ValueError):  # it was woken
                 self._listeners.remove(gate.release)

@@ -9,6 +9,8 @@ that becomes non-empty puts itself on the run queue and a worker drains a batch 
 - *Wake.* A runnable that a worker schedules wakes nobody if it is the only one: the worker itself comes
   to it next, sooner than another thread would. If it does not, because it goes on with something long,
   the watcher wakes another; if it waits on a framework future, it does so itself.
+- *Looking again.* Where sleeps turn out short, one worker at a time looks at the queue for a moment longer
+  before it rests (`_patience`), and need not be woken then.
 - *Growth.* A worker that announces its wait is replaced at once. One that holds its thread without a
   word is noticed by the watcher, which looks every few milliseconds while work is queued (as Go's
   sysmon does); `_growth` says how many are added.
@@ -24,6 +26,7 @@ from typing import Final, NamedTuple, final
 
 from treewarden.actors._dispatcher import OwnThread, Runnable, enter_worker, report_unhandled
 from treewarden.actors._growth import Growth, Look, grow
+from treewarden.actors._patience import Patience
 
 __all__ = ["ThreadDispatcher"]
 
@@ -42,6 +45,7 @@ class ThreadDispatcher:
         # Methods of lists and deques are atomic under the GIL, so neither takes a lock.
         self.queue: deque[Runnable] = deque()
         self.idle: list[_Worker] = []  # who rests; whoever pops one wakes it
+        self.looking: list[_Worker] = []  # who is about to rest and looks again for a moment; one at most, or nearly so
         self.closing = False  # whoever finds nothing to do leaves
         self.ended = False  # nobody is added and nothing more is taken
         self._base, self._limit, self._name = base, limit, name
@@ -65,9 +69,9 @@ class ThreadDispatcher:
         """Put `runnable` on the run queue and return; after `close` it is not run."""
         queue = self.queue
         queue.append(runnable)
-        # Queued first: a worker that comes to rest is in `idle` before it looks at the queue for the
-        # last time, so one side sees the other.
-        if self.idle and (len(queue) > 1 or threading.get_ident() not in self._idents):
+        # Queued first: a worker that comes to rest is in `idle`, and in `looking` no more, before it looks
+        # at the queue for the last time, so one side sees the other.
+        if self.idle and (len(queue) > 1 or not (self.looking or threading.get_ident() in self._idents)):
             self.wake_one()
         if self._watcher_asleep:
             self._wake_watcher.set()
@@ -106,6 +110,10 @@ class ThreadDispatcher:
             return sum(thread is not me for thread in self._threads())
 
     # For its threads
+
+    def has_news(self) -> bool:
+        """Whether a worker has a reason not to rest."""
+        return bool(self.queue) or self.closing
 
     def wake_one(self) -> None:
         """Wake the worker that has rested for the shortest time, if one rests."""
@@ -227,11 +235,12 @@ class _Measured(NamedTuple):
 class _Worker:
     """One thread that serves the run queue."""
 
-    __slots__ = ("_clock", "_dispatcher", "_patience", "gate", "thread", "turns")
+    __slots__ = ("_clock", "_dispatcher", "_patience", "_rests_for", "gate", "thread", "turns")
 
     def __init__(self, dispatcher: ThreadDispatcher, name: str, *, extra: bool) -> None:
         self._dispatcher = dispatcher
-        self._patience = RETIRE_AFTER if extra else -1
+        self._rests_for = RETIRE_AFTER if extra else -1
+        self._patience = Patience()
         self._clock: int | None = None  # of this thread's seconds on a core
         self.gate: Final = threading.Lock()  # released by whoever takes this worker out of `idle`
         self.gate.acquire()
@@ -280,12 +289,25 @@ class _Worker:
     def _rest(self) -> bool:
         """Wait for work; False if this worker is to leave."""
         dispatcher = self._dispatcher
+        if self._patience.pays() and not dispatcher.looking and self._look_again():
+            return bool(dispatcher.queue) or not dispatcher.closing
         dispatcher.idle.append(self)
         if dispatcher.queue or dispatcher.closing:
             self._get_up()
-        elif not self.gate.acquire(timeout=self._patience) and self._get_up():
-            return bool(dispatcher.queue)  # whoever queued it meanwhile may have found nobody else at rest
+        else:
+            since = self._patience.now()
+            if not self.gate.acquire(timeout=self._rests_for) and self._get_up():
+                return bool(dispatcher.queue)  # whoever queued it meanwhile may have found nobody else at rest
+            self._patience.slept(since)
         return bool(dispatcher.queue) or not dispatcher.closing
+
+    def _look_again(self) -> bool:
+        dispatcher = self._dispatcher
+        dispatcher.looking.append(self)
+        try:
+            return self._patience.look(dispatcher.has_news)
+        finally:
+            dispatcher.looking.remove(self)
 
     def _get_up(self) -> bool:
         """Rest no longer; False if another thread had just woken this one."""
