@@ -19,7 +19,7 @@ from typing import Final, final
 
 __all__ = ["Patience"]
 
-LOOKS_FOR: Final = 50e-6  # seconds
+LOOKS_FOR: Final = 100e-6  # seconds: above the two wake-ups that a first short sleep took
 SHORT_SLEEP: Final = 200e-6  # seconds: two wake-ups on a machine whose cores doze, and some
 FEWEST: Final = 2  # short sleeps in a row before it looks again
 MOST: Final = 4096
