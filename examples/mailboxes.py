@@ -14,11 +14,12 @@ class Uploader(Actor):
     def __init__(self, line_is_free: threading.Event) -> None:
         super().__init__()
         self.line_is_free = line_is_free
+        self.uploaded: list[object] = []
 
     def on_receive(self, message: object) -> None:
         """Upload one picture."""
-        self.context.log.info("uploading", picture=message)
         self.line_is_free.wait()
+        self.uploaded.append(message)
 
 
 class Camera(Actor):

@@ -28,8 +28,8 @@ def measure(effort: Effort) -> list[Row]:
     few = FEW * effort.samples // 40
     times: dict[int, list[_Times]] = {few: [], 10 * few: []}
     for _ in range(effort.rounds):
-        for size in times:
-            times[size].append(_times(size))
+        for size, taken in times.items():
+            taken.append(_times(size))
     if 100 * few == LARGEST:
         times[LARGEST] = [_times(LARGEST)]
     rows = _rows("scale", times, Target("ratio", at_most=12.0))
