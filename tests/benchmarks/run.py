@@ -5,6 +5,7 @@ Times are of this machine and this run: compare rows of one run only.
 """
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -82,6 +83,7 @@ def _run(names: list[str], effort: Effort) -> Report:
     for number, name in enumerate(names, 1):
         say(f"[{number}/{len(names)}] {name}")
         measure = BENCHMARKS[name]
+        gc.collect()  # what the one before has left is not this one's cost
         try:
             rows = measure(effort)
         except Exception as error:  # noqa: BLE001 - boundary: the others are measured all the same
