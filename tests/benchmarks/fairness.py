@@ -58,6 +58,7 @@ def _flood(count: int) -> list[float]:
         teller = threading.Thread(target=_tell, args=(sink, count), name="flood")
         teller.start()
         until = time.monotonic() + PATIENCE
+        timed.tell(time.perf_counter())
         while not done.wait(SPACING):
             timed.tell(time.perf_counter())
             if time.monotonic() > until:

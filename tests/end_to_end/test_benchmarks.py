@@ -31,6 +31,7 @@ BENCHMARKS = [
     "respawn",
     "timers",
     "fairness",
+    "stress",
     "idle",
     "import",
     "cli-help",
