@@ -9,7 +9,6 @@ nothing behind, so a reply may be polled for hours.
 No lock is made until somebody must wait: the methods of lists used here are atomic under the GIL.
 """
 
-import asyncio
 import contextlib
 import queue
 import sys
@@ -84,6 +83,8 @@ class Reply(pykka.Future[T]):
         return self._arrival().__await__()
 
     async def _arrival(self) -> T:
+        import asyncio  # noqa: PLC0415 - a tenth of the time that importing this package takes, for those who await
+
         if self._get_hook is not None:
             # What `map`, `join` and the like do in there may block: not on the event loop.
             mapped: T = await asyncio.to_thread(self.get)
@@ -94,6 +95,8 @@ class Reply(pykka.Future[T]):
         return result
 
     async def _announced(self) -> None:
+        import asyncio  # noqa: PLC0415 - a tenth of the time that importing this package takes, for those who await
+
         loop, arrived = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:
