@@ -233,7 +233,7 @@ def test_a_full_mailbox_refuses_and_what_was_refused_is_not_put_in(steps: "Steps
     ref.tell("one")
     ref.tell("two")
 
-    with pytest.raises(MailboxFull, match="2 messages wait at /a already") as caught:
+    with pytest.raises(MailboxFull, match="the mailbox of /a is full: its bound is 2") as caught:
         way(ref, address_of(steps, ref))
     assert (ref.path, 2) == (caught.value.path, caught.value.limit)
     steps.settle()

@@ -6,6 +6,7 @@ shall last, or how many operations it shall have; the answer is one JSON line wi
 second. How many fit into the seconds is found out when a feat is first asked for, which warms it up.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -42,6 +43,7 @@ def main(module: str) -> None:
 
 
 def _seconds(feat: Callable[[int], float], operations: int) -> float:
+    gc.collect()  # what the round before has left is not this one's cost
     try:
         return feat(operations)
     finally:

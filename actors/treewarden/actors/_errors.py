@@ -53,7 +53,7 @@ class MailboxFull(TreewardenError):
     """The message was not put in: as many wait at `path` as its bound allows. `ActorDead`: nobody will ever take it."""
 
     def __init__(self, path: "ActorPath", limit: int) -> None:
-        super().__init__(f"{limit} messages wait at {path} already, which is the bound of its mailbox")
+        super().__init__(f"the mailbox of {path} is full: its bound is {limit}, and so many wait already")
         self.path, self.limit = path, limit
 
 
