@@ -86,9 +86,9 @@ def test_an_ended_actor_is_freed_though_its_exit_is_remembered(world: "World", e
     """A supervisor keeps the last reasons, with the exceptions in them; these must not keep the actor."""
     ref = world.spawn(Weighty)
     world.settle()
+    actor, incarnation = weakref.ref(_actor(ref)), weakref.ref(ref)
     ENDS[end](ref)
     world.settle()
-    actor, incarnation = weakref.ref(_actor(ref)), weakref.ref(ref)
     world.refs.clear()
     del ref
 
@@ -98,6 +98,22 @@ def test_an_ended_actor_is_freed_though_its_exit_is_remembered(world: "World", e
         reason = world.exits()[0].reason
         assert isinstance(reason, Crashed)
         assert "ZeroDivisionError" in reason.traceback
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_an_ended_actor_is_freed_without_the_cycle_collector(steps: "Steps", end: str) -> None:
+    """A hundred thousand that are restarted would wait for it, and it for them. Those who hold the ref do not keep it."""
+    gc.disable()
+    try:
+        ref = steps.spawn(Weighty)
+        steps.settle()
+        actor = weakref.ref(_actor(ref))
+        ENDS[end](ref)
+        steps.settle()
+
+        assert actor() is None
+    finally:
+        gc.enable()
 
 
 def test_a_chained_and_a_grouped_exception_do_not_keep_the_actor_either(steps: "Steps") -> None:
@@ -116,9 +132,9 @@ def test_a_chained_and_a_grouped_exception_do_not_keep_the_actor_either(steps: "
             raise ExceptionGroup("both", parts) from cause
 
     ref = steps.spawn(Weighty)
+    actor = weakref.ref(_actor(ref))
     ref.tell(fail)
     steps.settle()
-    actor = weakref.ref(_actor(ref))
     steps.refs.clear()
     del ref
     gc.collect()
@@ -140,10 +156,10 @@ def test_the_arguments_of_an_actor_are_let_go_of_once_it_has_begun(steps: "Steps
 def test_an_idle_worker_and_an_idle_timer_thread_keep_nobody_alive(threads: "Threads", wait_for: Wait) -> None:
     """Their last job must not stay in a local variable while they wait for the next."""
     ref = threads.spawn(Weighty)
+    actor = weakref.ref(_actor(ref))
     ref.tell(doing(lambda actor: actor.context.send_after(0.0, doing(lambda actor: actor.context.exit()))))
     ref.wait_stopped(timeout=5)
     threads.settle()
-    actor = weakref.ref(_actor(ref))
     threads.refs.clear()
     del ref
 

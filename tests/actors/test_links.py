@@ -115,14 +115,15 @@ def test_an_abnormal_end_of_one_ends_the_other_with_the_same_reason(
     """A.12: whichever of the two it is. `on_stop` runs, for only a kill of its own skips it."""
     pair = linked(world)
     first, other = pair[side], pair[1 - side]
+    partner = other.incarnation().actor
+    assert isinstance(partner, Partner)
     end(first)
     world.settle()
 
     (reason,) = ended(world, first)
     assert isinstance(reason, kind)
     assert [reason] == ended(world, other)
-    assert isinstance(other.incarnation().actor, Partner)
-    assert [reason] == other.incarnation().actor.reasons  # type: ignore[union-attr]  # a Partner, see above
+    assert [reason] == partner.reasons
     assert 2 == len([notice for notice in world.notices if isinstance(notice, Exited)])
 
 
@@ -292,14 +293,15 @@ def test_an_exit_signal_overtakes_the_mailbox_and_lets_the_message_in_hand_finis
         other.incarnation().abandon(LOST)
         return "finished"
 
+    partner = one.incarnation().actor
+    assert isinstance(partner, Partner)
     future = one.ask(finish, block=False)
     one.tell("never handled")
     steps.settle()
 
     assert "finished" == future.get(timeout=0)
     assert [LOST] == ended(steps, one)
-    assert isinstance(one.incarnation().actor, Partner)
-    assert [] == one.incarnation().actor.seen  # type: ignore[union-attr]  # a Partner, see above
+    assert [] == partner.seen
 
 
 def test_a_supervisor_ends_of_no_link_and_says_so(world: "World") -> None:

@@ -379,10 +379,10 @@ def test_monitors_leave_nothing_behind_on_either_side(steps: "Steps") -> None:
 def test_a_dead_actor_leaves_no_monitor_and_no_link_on_others(steps: "Steps") -> None:
     """From a thread of its own, which the fence does not cover: nobody would ever take them away."""
     watcher, (target, _) = steps.spawn(Watcher), steps.script("/b")
-    watcher.request_stop()
-    steps.settle()
     actor = watcher.incarnation().actor
     assert actor is not None
+    watcher.request_stop()
+    steps.settle()
     actor.context.demonitor(actor.context.monitor(target))
     actor.context.link(target)
 

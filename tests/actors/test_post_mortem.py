@@ -217,12 +217,12 @@ def test_an_orderly_end_leaves_none(steps: "Steps", reason: ExitReason) -> None:
 def test_a_kill_runs_nothing_of_the_actor_and_tells_no_state(steps: "Steps") -> None:
     ref = steps.spawn(Safe)
     steps.settle()
+    actor = ref.incarnation().actor
+    assert isinstance(actor, Safe)
     ref.tell("waits")
     ref.kill()
     steps.settle()
 
-    actor = ref.incarnation().actor
-    assert isinstance(actor, Safe)
     assert PostMortem(mailbox=1) == last(steps)
     assert [] == actor.asked
 
@@ -258,11 +258,11 @@ def test_nothing_is_called_of_an_actor_that_another_thread_is_inside(threads: "T
 def test_a_thread_that_comes_back_to_its_end_is_asked_nothing_more(steps: "Steps") -> None:
     """The notice has gone out: what it would say reaches nobody."""
     ref = steps.spawn(Safe)
+    actor = ref.incarnation().actor
+    assert isinstance(actor, Safe)
     ref.tell(doing(lambda actor: actor.context.incarnation().abandon(LOST)))
     steps.settle()
 
-    actor = ref.incarnation().actor
-    assert isinstance(actor, Safe)
     assert -1 == actor.count, "on_stop ran"
     assert [] == actor.asked
 

@@ -83,14 +83,14 @@ def test_an_attribute_that_is_not_there_is_the_callers_error(threads: "Threads")
 def test_stop_returns_when_the_actor_has_stopped(threads: "Threads") -> None:
     """As pykka's: afterwards it is dead and `on_stop` has run."""
     ref = threads.spawn(Counter)
+    actor = ref.incarnation().actor
+    assert isinstance(actor, Counter)
     before = ref.proxy().add(1)
 
     assert ref.stop(timeout=5) is True
     assert not ref.is_alive()
     assert 1 == before.get(timeout=0)
     assert Normal() == ref.wait_stopped(timeout=0)
-    actor = ref.incarnation().actor
-    assert isinstance(actor, Counter)
     assert Normal() == actor.stopped_with
     assert ref.stop(timeout=5) is False
     future = ref.stop(block=False)

@@ -100,6 +100,7 @@ class Ending(Lanes):
         if not self._declare_end(reason, abandoned=False) and isinstance(reason, Crashed):
             self._report_late(reason)
         self._turn_away()
+        self._let_go_of_the_actor()
 
     def _collapse(self, error: BaseException) -> None:
         """End an actor whose ports failed (a notice, a log line): a crash that is seen, not an actor that hangs."""
@@ -112,6 +113,13 @@ class Ending(Lanes):
         if in_hand is not None:
             in_hand.reply.try_fail(ActorCrashed(crash))
         self._turn_away()
+        self._let_go_of_the_actor()
+
+    def _let_go_of_the_actor(self) -> None:
+        """Once nobody needs it any more: it and this refer to each other, and would wait for the cycle collector."""
+        # Called by whoever comes last to one of two ends, after saying so: that of the turns and that of the declaration.
+        if self._end_is_declared and self.status is Status.STOPPED:
+            self.actor = None
 
     # The declaration, from any thread
 
@@ -141,6 +149,8 @@ class Ending(Lanes):
             self._notify(Exited(self.spec.id, self.generation, reason, abandoned, report, post_mortem))
         if abandoned:
             self._turn_away()
+        self._end_is_declared = True
+        self._let_go_of_the_actor()
         return True
 
     def _watch_the_thread_inside(self) -> None:

@@ -161,8 +161,7 @@ class Incarnation(Starting):
 
     def _handle_batch(self, turns: int) -> None:
         lane, room, actor = self._user_lane, self.room, self.actor
-        assert actor is not None
-        plainly = actor.receives_plainly
+        plainly = actor is None or actor.receives_plainly  # None: it has ended, and no message is given to it
         for _ in range(turns):
             if not (lane or self._attention):
                 return
@@ -186,6 +185,7 @@ class Incarnation(Starting):
             if type(item) in _NOT_PLAIN:
                 self._handle_item(item)
                 continue
+            assert actor is not None
             self._message = item
             try:
                 if plainly:

@@ -113,6 +113,7 @@ class Life:
         "_attention",
         "_busy",
         "_deferred",
+        "_end_is_declared",
         "_end_is_told",
         "_exit_reason",
         "_exit_request",
@@ -173,6 +174,7 @@ class Life:
         self.status = Status.NEW
         self._stopped: Reply[ExitReason] | None = None  # made when somebody waits for the end
         self._end_is_told = False
+        self._end_is_declared = False  # the whole of _declare_end is done
         self.published: object = None
         self.claim: Claim | None = None  # on its stored state, if it is durable
         self._notify = notify

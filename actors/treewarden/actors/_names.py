@@ -93,7 +93,7 @@ class Names:
             AlreadyRegistered: a living incarnation holds it; `holder` itself may be the one.
             ActorDead: `holder` has ended meanwhile.
         """
-        mine = Member(_ref_of(holder), value)
+        mine = Member(_ref_of(holder, name), value)
         with self._writing:
             _refuse_the_dead(holder, name)
             other = self._names.get(name)
@@ -120,7 +120,7 @@ class Names:
         Raises:
             ActorDead: it has ended meanwhile.
         """
-        mine = Member(_ref_of(joining), value)
+        mine = Member(_ref_of(joining, topic), value)
         with self._writing:
             _refuse_the_dead(joining, topic)
             self._topics.setdefault(topic, {})[joining] = mine
@@ -169,9 +169,15 @@ def _runs(member: Member) -> bool:
 def _refuse_the_dead(incarnation: "Life", what: str) -> None:
     # Under the lock that `release` takes after the end was declared: it finds the name, or this the end.
     if incarnation.has_ended():
-        raise ActorDead(f"{incarnation.path} has ended and cannot be registered as {what!r}")
+        raise _dead(incarnation, what)
 
 
-def _ref_of(incarnation: "Life") -> "ActorRef[Any]":
-    assert incarnation.actor is not None
-    return incarnation.actor.actor_ref
+def _ref_of(incarnation: "Life", what: str) -> "ActorRef[Any]":
+    actor = incarnation.actor  # looked at once: an end may just be letting go of it
+    if actor is None:
+        raise _dead(incarnation, what)
+    return actor.actor_ref
+
+
+def _dead(incarnation: "Life", what: str) -> ActorDead:
+    return ActorDead(f"{incarnation.path} has ended and cannot be registered as {what!r}")

@@ -90,7 +90,9 @@ class Starting(Ending):
             cut_ties(self, Normal())
             if self._notify is not None:
                 self._notify(Declined(self.spec.id, self.generation))
+            self._end_is_declared = True
         self._turn_away()
+        self._let_go_of_the_actor()
 
     # Notices; the actor may put them off
 
