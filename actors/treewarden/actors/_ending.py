@@ -3,8 +3,8 @@
 This is where every way to end (return, exception, stop, kill, a start that hangs, being given
 up on) becomes exactly one `Exited` (supervision.md A.2, A.7). The mechanism:
 
-- *Exit token.* `_exit_token` is taken by whoever declares the end: the run loop, `kill`, or a
-  supervisor that abandons the actor. The loser's declaration is void. `Started` and `Ready` borrow
+- *Claim.* Whoever declares the end claims it first: the run loop, `kill`, or a supervisor that
+  abandons the actor. The loser's declaration is void. `Started` and `Ready` borrow
   it while they are sent, so neither can follow `Exited`.
 - *Fence.* Once declared dead while a thread may still be inside, the incarnation is fenced: its
   replies and context calls are refused (A.15), and when the thread comes back it only cleans up.
@@ -20,7 +20,7 @@ from treewarden.actors._durable import let_go, save_at_end
 from treewarden.actors._errors import ActorCrashed
 from treewarden.actors._exits import Crashed, ExitReason, Killed, is_abnormal
 from treewarden.actors._lanes import Lanes
-from treewarden.actors._life import watched
+from treewarden.actors._life import making, watched
 from treewarden.actors._links import cut_ties
 from treewarden.actors._messages import Exited, Kill, PostMortem, StopReport
 from treewarden.actors._post_mortem import compose_post_mortem, take_last_words
@@ -125,7 +125,7 @@ class Ending(Lanes):
 
     def _declare_end(self, reason: ExitReason, *, abandoned: bool) -> bool:
         """Make `reason` the end and tell the supervisor; False if this call did not."""
-        # Before the token is tried: if `_notice` has it, it makes this declaration when it is done.
+        # Before the end is claimed: if `_notice` has claimed it, it makes this declaration when it is done.
         if self._wanted_end is None:
             self._wanted_end = (reason, abandoned)
         if not self._claim_end():
@@ -162,7 +162,10 @@ class Ending(Lanes):
                     watched.remove(self)
 
     def _claim_end(self) -> bool:
-        return self._exit_token.acquire(blocking=False)
+        with making:
+            mine = not self._end_is_claimed
+            self._end_is_claimed = True
+        return mine
 
     def _post_mortem(self, reason: ExitReason) -> PostMortem:
         instrument = self.instrument  # looked at once: the thread inside may just be dropping it

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from treewarden.actors._snapshots import Claim
     from treewarden.actors._system import ActorSystem
 
-__all__ = ["INLINE_WITHIN", "Ask", "InlineAsk", "Lane", "Life", "running_incarnation", "thread", "watched"]
+__all__ = ["INLINE_WITHIN", "Ask", "InlineAsk", "Lane", "Life", "making", "running_incarnation", "thread", "watched"]
 
 Lane: TypeAlias = deque[object]
 
@@ -101,9 +101,9 @@ def running_incarnation() -> "Incarnation | None":
 INLINE_WITHIN: Final = 0.1  # seconds; who takes longer on another's thread is not run there again
 
 _NOBODY: Final = contextlib.nullcontext()
-# Guards the making of what an incarnation has only once it is used; held for no more than that. A signal handler
-# may come here while its own thread is here.
-_making: Final = threading.RLock()
+# Guards the making of what an incarnation has only once it is used, and the claim on its end; held for no more than
+# that. A signal handler may come here while its own thread is here.
+making: Final = threading.RLock()
 
 
 class Life:
@@ -113,11 +113,11 @@ class Life:
         "_attention",
         "_busy",
         "_deferred",
+        "_end_is_claimed",
         "_end_is_declared",
         "_end_is_told",
         "_exit_reason",
         "_exit_request",
-        "_exit_token",
         "_fenced",
         "_held",
         "_in_hand",
@@ -186,7 +186,7 @@ class Life:
         self._system_lane: Lane | None = None  # made with the first message in it
         self._user_lane: Lane = deque()
         self._token = [True]
-        self._exit_token = threading.Lock()  # held by whoever declares the end, for good
+        self._end_is_claimed = False  # by whoever declares the end, for good; see _claim_end
         self._exit_reason: ExitReason | None = None
         self._exit_request: ExitReason | None = None
         self._wanted_end: tuple[ExitReason, bool] | None = None  # the first declaration; see _declare_end
@@ -244,7 +244,7 @@ class Life:
     def stopped(self) -> Reply[ExitReason]:
         """Set with the reason once the end was declared."""
         made: Reply[ExitReason] = Reply()
-        with _making:
+        with making:
             if self._stopped is None:
                 self._stopped = made
                 if self._end_is_told:
@@ -252,7 +252,7 @@ class Life:
             return self._stopped
 
     def _tell_end(self, reason: ExitReason) -> None:
-        with _making:
+        with making:
             self._end_is_told = True
             stopped = self._stopped
         if stopped is not None:
@@ -353,7 +353,7 @@ class Life:
 
     def _open_system_lane(self) -> Lane:
         made: Lane = deque()  # before the look: nothing between it and the next line calls anything
-        with _making:
+        with making:
             if self._system_lane is None:
                 self._system_lane = made
             return self._system_lane

@@ -122,14 +122,14 @@ class Starting(Ending):
         self._notice(Started(self.spec.id, self.generation, ready=not self._ready_deferred))
 
     def _notice(self, notice: Started | Ready) -> None:
-        """Send a notice that must not follow `Exited`: whoever declares the end meanwhile finds the token gone."""
+        """Send a notice that must not follow `Exited`: whoever declares the end meanwhile finds the end claimed."""
         if self._notify is None or not self._claim_end():
             return
         try:
             self._notify(notice)
         finally:
-            self._exit_token.release()
-        # Such a declaration was left in `_wanted_end` before it tried the token: one of the two makes it.
+            self._end_is_claimed = False
+        # Such a declaration was left in `_wanted_end` before it tried to claim: one of the two makes it.
         if self._wanted_end is not None:
             reason, abandoned = self._wanted_end
             self._declare_end(reason, abandoned=abandoned)
