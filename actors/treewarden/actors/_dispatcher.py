@@ -2,7 +2,7 @@
 
 A mailbox that becomes non-empty is scheduled; a dispatcher calls its `run` on one of its threads
 (`_workers` has the real one, `testing` two that a test steps). A thread of a dispatcher that is about
-to block on the framework announces it (`current_worker`), so that another takes its place; a thread
+to block on the framework announces it (`worker_waits`), so that another takes its place; a thread
 that runs its dispatcher itself (`run_while_waiting`) runs it instead of blocking.
 """
 
@@ -24,7 +24,6 @@ __all__ = [
     "Runnable",
     "Stepper",
     "WorkingThread",
-    "current_worker",
     "enter_worker",
     "own_patience",
     "report_unhandled",
@@ -110,11 +109,6 @@ class _Here(threading.local):
 
 
 _here: Final = _Here()
-
-
-def current_worker() -> WorkingThread | None:
-    """The calling thread, if it is one that a dispatcher shares among actors."""
-    return _here.worker
 
 
 def own_patience() -> Patience:

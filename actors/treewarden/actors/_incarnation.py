@@ -179,10 +179,7 @@ class Incarnation(Starting):
                 continue
             if room is not None:
                 room.made()
-            if self._fenced:  # since a moment ago: those before it were turned away without it
-                self._turn_away_one(item)
-                continue
-            if type(item) in _NOT_PLAIN:
+            if self._fenced or type(item) in _NOT_PLAIN:
                 self._handle_item(item)
                 continue
             assert actor is not None
@@ -282,15 +279,19 @@ class Incarnation(Starting):
             return
         if self.room is not None:
             self.room.made()
-        if self._fenced:
-            self._busy = False
-            self._turn_away_one(item)
-        else:
-            self._handle_item(item)
+        self._handle_item(item)
 
     def _handle_item(self, item: object) -> None:
         """Handle what was in the mailbox, or would have been; `_busy` says so already."""
         assert self.actor is not None
+        if isinstance(item, Ask):
+            self._in_hand = item
+        # Since a moment ago: those before it were turned away without it. Whoever raises the fence fails what is in
+        # hand then, so one side sees the other.
+        if self._fenced:
+            self._in_hand, self._busy = None, False
+            self._turn_away_one(item)
+            return
         if isinstance(item, Signal):
             if item.is_void():
                 self._busy = False
@@ -298,13 +299,7 @@ class Incarnation(Starting):
             item = item.message
         handle = self.actor.handle if self.instrument is None else partial(self.instrument.handle, self)
         if isinstance(item, Ask):
-            self._in_hand = item
-            # Whoever raises the fence fails what is in hand then: one side sees the other.
-            if self._fenced:
-                self._in_hand, self._busy = None, False
-                self._turn_away_one(item)
-            else:
-                self._guarded(item.message, handle, item.reply)
+            self._guarded(item.message, handle, item.reply)
         else:
             self._guarded(item, handle, None)
 
@@ -324,15 +319,15 @@ class Incarnation(Starting):
 
     def _failed(self, message: object, error: BaseException, reply: Reply[Any] | None) -> None:
         """`error` came out of the handler of `message`: a refusal, or a crash."""
-        if not isinstance(error, Rejected):
-            hear_failure(self, error)  # still its own code, and the frames are still there
-        self._busy = False
         if isinstance(error, Rejected):
+            self._busy = False
             if reply is None:
                 self.system.log(self.path).warning("message rejected", message=type(message).__name__, why=str(error))
             else:
                 reply.try_fail(error)
             return
+        hear_failure(self, error)  # still its own code, and the frames are still there
+        self._busy = False
         crash = self._crashed(error)
         try:
             self._end_of_crash(message, crash, reply)
@@ -369,5 +364,4 @@ class Incarnation(Starting):
 
 def _leave_to_workers(ahead: list[Lanes]) -> None:
     while ahead:
-        each = ahead.pop(0)
-        each.dispatcher.schedule(each)
+        ahead.pop(0).schedule()

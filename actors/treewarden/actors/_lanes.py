@@ -213,7 +213,12 @@ class Lanes(Life, ABC):
         if ahead is not None and self._may_be_put_aside():
             ahead.append(self)
         else:
-            self.dispatcher.schedule(self)
+            self.schedule()
+
+    def schedule(self) -> None:
+        """Have it run soon, by a worker or on its own thread; by whoever holds the token."""
+        own = self.own_thread
+        (self.system.dispatcher if own is None else own).schedule(self)
 
     def _may_be_put_aside(self) -> bool:
         """Whether the calling thread may run it later, though nobody else sees it until then."""

@@ -30,7 +30,7 @@ from treewarden.actors._timers import KeptTimer, TimerGroup
 if TYPE_CHECKING:
     from treewarden.actors._actor import Actor
     from treewarden.actors._child_spec import ChildSpec
-    from treewarden.actors._dispatcher import Dispatcher, OwnThread
+    from treewarden.actors._dispatcher import OwnThread
     from treewarden.actors._incarnation import Incarnation
     from treewarden.actors._instruments import Instrument
     from treewarden.actors._lanes import Lanes
@@ -140,7 +140,6 @@ class Life:
         "_wanted_end",
         "actor",
         "claim",
-        "dispatcher",
         "generation",
         "inline",
         "instrument",
@@ -208,12 +207,10 @@ class Life:
         actor_class = spec.actor_class
         self.room = None if actor_class.mailbox is None else Room(actor_class.mailbox, self._user_lane)
         self.inline = actor_class.inline_asks or actor_class.blocks_nowhere
-        self.own_thread: OwnThread | None = None
-        self.dispatcher: Dispatcher | OwnThread = system.dispatcher
+        self.own_thread: OwnThread | None = None  # None: the workers of the dispatcher run it
         if actor_class.dispatcher is DEDICATED:
             self.inline = False
             self.own_thread = system.dispatcher.own_thread(path)
-            self.dispatcher = system.dispatcher if self.own_thread is None else self.own_thread
         self.instrument = system.instruments.at(path)  # None, nearly always
         if self.instrument is not None:
             self.instrument.begin(generation)

@@ -267,7 +267,7 @@ class Address:
                 return
         except ActorDead:
             pass  # it ended since the look-up: the same dead letter
-        self._system.events.emit(DeadLetter(self.path, type(message).__name__))
+        self._lose(message)
 
     def ask(self, message: object, *, timeout: float | None = DEFAULT_DEADLINE) -> Any:
         """`ActorRef.ask` to whoever lives there; `ActorDead` if nobody does."""
@@ -282,6 +282,9 @@ class Address:
                 return
         except ActorDead:
             pass  # as in `tell`
+        self._lose(message)
+
+    def _lose(self, message: object) -> None:
         self._system.events.emit(DeadLetter(self.path, type(message).__name__))
 
     async def ask_async(self, message: object, *, timeout: float = DEFAULT_DEADLINE) -> Any:  # noqa: ASYNC109 - as `ask`

@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar, final
 
 import pykka
 
-from treewarden.actors._dispatcher import current_worker, own_patience, report_unhandled, run_steppers
+from treewarden.actors._dispatcher import own_patience, report_unhandled, run_steppers, worker_waits
 
 __all__ = ["Reply"]
 
@@ -116,17 +116,12 @@ class Reply(pykka.Future[T]):
             self._wait(timeout)
 
     def _wait(self, timeout: float | None) -> None:
-        worker, patience = current_worker(), own_patience()
-        if worker is not None:
-            worker.begin_wait()
-        try:
+        patience = own_patience()
+        with worker_waits():
             if not (patience.pays() and patience.look(self.is_set)):
                 since = patience.now()
                 self._sleep(timeout)
                 patience.slept(since)
-        finally:
-            if worker is not None:
-                worker.end_wait()
 
     def _sleep(self, timeout: float | None) -> None:
         gate = threading.Lock()
