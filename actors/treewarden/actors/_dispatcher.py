@@ -10,6 +10,7 @@ import contextlib
 import enum
 import threading
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
 from typing import Final, Protocol, final
 
 from treewarden.actors._errors import NotAnswered
@@ -23,7 +24,6 @@ __all__ = [
     "OwnThread",
     "Runnable",
     "Stepper",
-    "WorkingThread",
     "enter_worker",
     "own_patience",
     "report_unhandled",
@@ -77,18 +77,6 @@ class Dispatcher(Protocol):
         ...
 
 
-class WorkingThread(Protocol):
-    """A thread of a dispatcher that shares its threads, seen from what it runs."""
-
-    def begin_wait(self) -> None:
-        """It is about to block: have another in its place."""
-        ...
-
-    def end_wait(self) -> None:
-        """It runs again."""
-        ...
-
-
 class Stepper(Protocol):
     """A dispatcher without threads of its own: it runs when its thread has it run."""
 
@@ -101,7 +89,7 @@ class Stepper(Protocol):
 class _Here(threading.local):
     """What the dispatchers know of the calling thread."""
 
-    worker: WorkingThread | None = None
+    worker: AbstractContextManager[None] | None = None  # entered while it blocks: another takes its place
     steppers: tuple[Stepper, ...] = ()
 
     def __init__(self) -> None:
@@ -109,6 +97,7 @@ class _Here(threading.local):
 
 
 _here: Final = _Here()
+_NOBODY: Final = contextlib.nullcontext()
 
 
 def own_patience() -> Patience:
@@ -116,23 +105,14 @@ def own_patience() -> Patience:
     return _here.patience
 
 
-def enter_worker(worker: WorkingThread) -> None:
-    """The calling thread is `worker`, from now on and for good."""
+def enter_worker(worker: AbstractContextManager[None]) -> None:
+    """The calling thread is a worker, from now on and for good; `worker` is entered whenever it blocks."""
     _here.worker = worker
 
 
-@contextlib.contextmanager
-def worker_waits() -> Generator[None]:
+def worker_waits() -> AbstractContextManager[None]:
     """Say that the calling thread is about to block; if it is a worker it is replaced meanwhile."""
-    worker = _here.worker
-    if worker is None:
-        yield
-        return
-    worker.begin_wait()
-    try:
-        yield
-    finally:
-        worker.end_wait()
+    return _here.worker or _NOBODY
 
 
 @contextlib.contextmanager

@@ -22,6 +22,8 @@ Not promised: fairness beyond the batch size, or killing a thread (Python cannot
 import threading
 import time
 from collections import deque
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Final, NamedTuple, final
 
 from treewarden.actors._dispatcher import OwnThread, Runnable, enter_worker, report_unhandled
@@ -232,7 +234,7 @@ class _Measured(NamedTuple):
 
 
 @final
-class _Worker:
+class _Worker(AbstractContextManager[None]):
     """One thread that serves the run queue."""
 
     __slots__ = ("_clock", "_dispatcher", "_patience", "_rests_for", "gate", "thread", "turns")
@@ -247,11 +249,13 @@ class _Worker:
         self.turns = 0  # that came to an end; written by this thread alone
         self.thread: Final = threading.Thread(target=self._work, name=name, daemon=True)
 
-    def begin_wait(self) -> None:
+    def __enter__(self) -> None:
         """What it runs is about to block."""
         self._dispatcher.begin_wait()
 
-    def end_wait(self) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """What it runs goes on."""
         self._dispatcher.end_wait()
 
