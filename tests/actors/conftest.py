@@ -58,6 +58,28 @@ def wait_quiet(look: Callable[[], object]) -> None:
         before = now
 
 
+def in_threads(*works: Callable[[], object]) -> None:
+    """Run all `works` at once, each on a thread of its own, to their end; raise what one of them raised.
+
+    A barrier that another's failure has broken is shown only if there is nothing better to show.
+    """
+    failures: list[BaseException] = []
+
+    def guarded(work: Callable[[], object]) -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - thread boundary: raised below
+            failures.append(error)
+
+    made = [threading.Thread(target=guarded, args=(work,)) for work in works]
+    for thread in made:
+        thread.start()
+    for thread in made:
+        thread.join()
+    for failure in sorted(failures, key=lambda failure: isinstance(failure, threading.BrokenBarrierError)):
+        raise failure
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A log line, at warning or above."""

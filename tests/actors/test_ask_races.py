@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import pytest
 
-import treewarden.actors
 from treewarden.actors import (
+    DEDICATED,
     Actor,
     ActorDead,
     ActorPath,
@@ -34,6 +34,8 @@ from treewarden.actors import (
     Unresponsive,
 )
 from treewarden.supervision_trees import Supervisor, SupervisorHandle
+
+from .conftest import in_threads
 
 if TYPE_CHECKING:
     from .conftest import Threads
@@ -186,10 +188,13 @@ class InlineTarget(Target):
     inline_asks = True
 
 
-KINDS: Final[dict[str, type[Target]]] = {"plain": Target, "inline": InlineTarget}
-DEDICATED: Final[Any] = getattr(treewarden.actors, "DEDICATED", None)
-if DEDICATED is not None:
-    KINDS["dedicated"] = type("DedicatedTarget", (Target,), {"dispatcher": DEDICATED})
+class DedicatedTarget(Target):
+    """A thread of its own runs it."""
+
+    dispatcher = DEDICATED
+
+
+KINDS: Final[dict[str, type[Target]]] = {"plain": Target, "inline": InlineTarget, "dedicated": DedicatedTarget}
 
 
 def ask_unless_cycle(following: ActorRef[Any], others: tuple[ActorRef[Any], ...]) -> object:
@@ -299,25 +304,6 @@ def restless() -> Iterator[None]:
     sys.setswitchinterval(1e-5)
     yield
     sys.setswitchinterval(before)
-
-
-def in_threads(*works: Callable[[], object]) -> None:
-    """Run all `works` at once, each on a thread of its own, to their end; raise what one of them raised."""
-    failures: list[BaseException] = []
-
-    def guarded(work: Callable[[], object]) -> None:
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 - thread boundary: the test raises it below
-            failures.append(error)
-
-    made = [threading.Thread(target=guarded, args=(work,)) for work in works]
-    for thread in made:
-        thread.start()
-    for thread in made:
-        thread.join()
-    for failure in failures:
-        raise failure
 
 
 ENDS: Final[dict[str, Callable[[ActorRef[Any]], object]]] = {

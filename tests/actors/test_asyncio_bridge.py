@@ -265,7 +265,7 @@ def test_loops_on_several_threads_are_served_at_once(echo: ActorRef[Any]) -> Non
     for thread in made:
         thread.join()
 
-    assert [[(number, count) for count in range(100)] for number in range(5)] == sorted(answers)  # type: ignore[type-var]
+    assert [[(number, count) for count in range(100)] for number in range(5)] == sorted(answers)  # type: ignore[type-var]  # the answers are lists of ints
 
 
 # What comes back
@@ -279,7 +279,7 @@ def test_what_a_handler_returns_or_raises_comes_out_of_the_await(
         found = [await ask(echo, "plain")]
         for error in (Rejected("not now"), SystemExit(3), ValueError("never asked of a dead one")):
             try:
-                await ask(echo, doing(lambda _, error=error: _raise(error)))  # type: ignore[misc]
+                await ask(echo, doing(lambda _, error=error: _raise(error)))  # type: ignore[misc]  # a default binds it now
             except Exception as caught:  # noqa: BLE001 - it is what the test looks at
                 found.append(type(caught))
         return found

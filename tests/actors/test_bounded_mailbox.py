@@ -187,10 +187,10 @@ def each_of(ways: dict[str, Way]) -> pytest.MarkDecorator:
     [
         (lambda: MailboxBound(0), ValueError, "0", "1 or more"),
         (lambda: MailboxBound(-3), ValueError, "-3", "1 or more"),
-        (lambda: MailboxBound(1.5), TypeError, "1.5", "1 or more"),  # type: ignore[arg-type]
-        (lambda: MailboxBound("9"), TypeError, "'9'", "1 or more"),  # type: ignore[arg-type]
+        (lambda: MailboxBound(1.5), TypeError, "1.5", "1 or more"),  # type: ignore[arg-type]  # refused at run time, too
+        (lambda: MailboxBound("9"), TypeError, "'9'", "1 or more"),  # type: ignore[arg-type]  # refused at run time, too
         (lambda: MailboxBound(True), TypeError, "True", "1 or more"),
-        (lambda: MailboxBound(1, "block"), TypeError, "'block'", "Overflow"),  # type: ignore[arg-type]
+        (lambda: MailboxBound(1, "block"), TypeError, "'block'", "Overflow"),  # type: ignore[arg-type]  # refused at run time, too
         (lambda: MailboxBound(1, Overflow.BLOCK, within=0), ValueError, "0", "above 0"),
         (lambda: MailboxBound(1, Overflow.BLOCK, within=-1.0), ValueError, "-1.0", "above 0"),
         (lambda: MailboxBound(1, Overflow.BLOCK, within=float("inf")), ValueError, "inf", "finite"),
@@ -511,7 +511,7 @@ def test_never_more_than_the_limit_wait_however_many_send(threads: "Threads", ov
     limit, got, most = 3, list[Any](), list[int]()
     refused = Counter[int]()
 
-    class Watching(bounded(limit, overflow)):  # type: ignore[misc]
+    class Watching(bounded(limit, overflow)):  # type: ignore[misc]  # a base made by a call
         def on_receive(self, message: object) -> None:
             most.append(self.context.incarnation().mailbox())
             got.append(message)
@@ -559,7 +559,7 @@ def test_a_send_is_let_in_exactly_if_there_is_a_place(
                     assert waiting >= limit
                     assert overflow is Overflow.REFUSE
             case "ask":
-                was_put = not ref.ask(number, block=False).is_set()  # type: ignore[attr-defined]
+                was_put = not ref.ask(number, block=False).is_set()  # type: ignore[attr-defined]  # a Reply
                 assert was_put == (waiting < limit)
             case "own":
                 ref.incarnation().tell_if_alive(number)
@@ -675,8 +675,8 @@ def test_a_place_that_a_closed_loop_is_told_of_goes_to_the_next(threads: "Thread
 
 def forget_pending(task: "asyncio.Task[None]") -> None:
     """Have asyncio say nothing of a task whose loop was closed; the test means it."""
-    task._log_destroy_pending = False  # type: ignore[attr-defined]
-    coroutine: Coroutine[Any, Any, None] = task.get_coro()  # type: ignore[assignment]
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # the test means it
+    coroutine: Coroutine[Any, Any, None] = task.get_coro()  # type: ignore[assignment]  # it is one
     coroutine.close()
 
 

@@ -25,6 +25,8 @@ from treewarden.actors import (
 )
 from treewarden.actors._lanes import BATCH
 
+from .conftest import in_threads
+
 if TYPE_CHECKING:
     from .conftest import Scripted, Steps, Threads, World
 
@@ -63,25 +65,6 @@ class Recorder(Actor):
         self.inside = True
         self.got[message.sender].append(message.number)
         self.inside = False
-
-
-def in_threads(*works: Callable[[], None]) -> None:
-    """Run all `works` at once, each on a thread of its own, to their end."""
-    failures: list[BaseException] = []
-
-    def guarded(work: Callable[[], None]) -> None:
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 - thread boundary: the test raises it below
-            failures.append(error)
-
-    made = [threading.Thread(target=guarded, args=(work,)) for work in works]
-    for thread in made:
-        thread.start()
-    for thread in made:
-        thread.join()
-    for failure in failures:
-        raise failure
 
 
 def test_order_holds_and_every_message_is_accounted_for_while_actors_are_stopped_and_killed(

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import pytest
 
-import treewarden.actors
 from treewarden.actors import (
+    DEDICATED,
     Actor,
     ActorDead,
     ActorPath,
@@ -28,6 +28,8 @@ from treewarden.actors import (
     Unresponsive,
 )
 from treewarden.supervision_trees import Supervisor, SupervisorHandle
+
+from .conftest import in_threads
 
 if TYPE_CHECKING:
     from .conftest import Threads
@@ -129,10 +131,13 @@ class Inline(Counted):
     inline_asks = True
 
 
-KINDS: Final[dict[str, type[Counted]]] = {"plain": Counted, "inline": Inline}
-DEDICATED: Final[Any] = getattr(treewarden.actors, "DEDICATED", None)
-if DEDICATED is not None:
-    KINDS["dedicated"] = type("Dedicated", (Counted,), {"dispatcher": DEDICATED})
+class Dedicated(Counted):
+    """A thread of its own runs it."""
+
+    dispatcher = DEDICATED
+
+
+KINDS: Final[dict[str, type[Counted]]] = {"plain": Counted, "inline": Inline, "dedicated": Dedicated}
 
 
 @pytest.fixture(params=list(KINDS))
@@ -147,26 +152,6 @@ def restless() -> Iterator[None]:
     sys.setswitchinterval(1e-5)
     yield
     sys.setswitchinterval(before)
-
-
-def in_threads(*works: Callable[[], None]) -> None:
-    """Run all `works` at once, each on a thread of its own, to their end; raise what one of them raised."""
-    failures: list[BaseException] = []
-
-    def guarded(work: Callable[[], None]) -> None:
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 - thread boundary: the test raises it below
-            failures.append(error)
-
-    made = [threading.Thread(target=guarded, args=(work,)) for work in works]
-    for thread in made:
-        thread.start()
-    for thread in made:
-        thread.join()
-    for failure in failures:
-        if not isinstance(failure, threading.BrokenBarrierError) or len(failures) == 1:
-            raise failure
 
 
 class Tree:

@@ -42,25 +42,26 @@ def _time(count: int) -> float:
     crashed: list[float] = []
     last_started: list[float] = []
     done = threading.Semaphore(0)
-    children = [ChildSpec.of(_Member, crashed, id="first")]
-    children += [ChildSpec.of(_Member, crashed, id=f"c{number}") for number in range(count - 2)]
-    children += [ChildSpec.of(_Last, last_started, done, id="last")]
+    children = [ChildSpec.of(Member, crashed, id="first")]
+    children += [ChildSpec.of(Member, crashed, id=f"c{number}") for number in range(count - 2)]
+    children += [ChildSpec.of(Last, last_started, done, id="last")]
     tree = ChildSpec.of(
         Supervisor, children=children, strategy=Strategy.ONE_FOR_ALL, intensity=Intensity(10, within=60.0), id="bench"
     )
     with Runtime.start(tree) as runtime:
-        _acquire(done)
+        acquire(done, within=PATIENCE)
         runtime.address("/bench/first").tell("crash")
-        _acquire(done)
+        acquire(done, within=PATIENCE)
     return (last_started[-1] - crashed[0]) * 1000
 
 
-def _acquire(done: threading.Semaphore) -> None:
-    if not done.acquire(timeout=PATIENCE):
-        raise TimeoutError(f"the group has not started within {PATIENCE:g} s")
+def acquire(done: threading.Semaphore, *, within: float) -> None:
+    """Wait until the last of a group has started."""
+    if not done.acquire(timeout=within):
+        raise TimeoutError(f"the group has not started within {within:g} s")
 
 
-class _Member(Actor):
+class Member(Actor):
     """Crashes as told, and notes when."""
 
     def __init__(self, crashed: list[float]) -> None:
@@ -72,7 +73,7 @@ class _Member(Actor):
         raise RuntimeError("crashed as told")
 
 
-class _Last(Actor):
+class Last(Actor):
     """Notes when it starts."""
 
     def __init__(self, started: list[float], done: threading.Semaphore) -> None:

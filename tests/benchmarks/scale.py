@@ -13,8 +13,9 @@ from dataclasses import dataclass, fields
 
 from measure import Effort, Row, Target
 from progress import say
+from restart_group import Last, Member, acquire
 
-from treewarden.actors import Actor, ChildSpec, Intensity
+from treewarden.actors import ChildSpec, Intensity
 from treewarden.supervision_trees import Runtime, Strategy, Supervisor
 
 FEW = 1_000
@@ -80,42 +81,13 @@ def _times(count: int) -> _Times:
     )
     begin = time.perf_counter()
     with Runtime.start(tree) as runtime:
-        _acquire(done)
+        acquire(done, within=PATIENCE)
         start = last_started[-1] - begin
         runtime.address("/bench/first").tell("crash")
-        _acquire(done)
+        acquire(done, within=PATIENCE)
         restart = last_started[-1] - crashed[0]
         runtime.supervisor("/bench").count_children(timeout=PATIENCE)  # it has done all that belongs to the restart
         begin = time.perf_counter()
         runtime.stop(within=PATIENCE)
         stop = time.perf_counter() - begin
     return _Times(start * 1000, restart * 1000, stop * 1000)
-
-
-def _acquire(done: threading.Semaphore) -> None:
-    if not done.acquire(timeout=PATIENCE):
-        raise TimeoutError(f"not started within {PATIENCE:g} s")
-
-
-class Member(Actor):
-    """Crashes as told, and notes when."""
-
-    def __init__(self, crashed: list[float]) -> None:
-        super().__init__()
-        self.crashed = crashed
-
-    def on_receive(self, message: object) -> None:
-        self.crashed.append(time.perf_counter())
-        raise RuntimeError("crashed as told")
-
-
-class Last(Actor):
-    """Notes when it starts."""
-
-    def __init__(self, started: list[float], done: threading.Semaphore) -> None:
-        super().__init__()
-        self.started, self.done = started, done
-
-    def on_start(self) -> None:
-        self.started.append(time.perf_counter())
-        self.done.release()
