@@ -23,6 +23,7 @@ from typing import Final, cast
 import lmdb
 import lmdb.verify
 
+from treewarden.storage._crash_points import CrashPoint, reach
 from treewarden.storage._errors import CommitFailed, StoreUnusable
 
 __all__ = ["DATABASES", "LAYOUT", "LIB_VERSION", "commit_failed", "open_environment", "reading"]
@@ -34,7 +35,7 @@ DATABASES: Final = (b"meta", b"names", b"snap", b"quarantine")
 _DATA: Final = "data.mdb"
 _LOCK: Final = "lock.mdb"
 _verify: Final = cast("Callable[[str], list[str]]", lmdb.verify.verify)  # pyright: ignore[reportUnknownMemberType]  # untyped
-_SCRATCH: Final = "creating"  # what a killed creation leaves; the next one begins by removing it
+_SCRATCH: Final = "creating"  # what a killed creation leaves; whoever opens the store next removes it
 _RESTORE: Final = "restore the directory from a backup, or move it aside to begin with an empty store"
 _RETRY: Final = "nothing of this transaction was kept: mend the cause and commit again"
 _REMEDIES: Final[Mapping[int, str]] = {
@@ -61,6 +62,7 @@ def open_environment(directory: Path, *, map_size: int) -> lmdb.Environment:
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sweep(directory / _SCRATCH)
         if not (directory / _DATA).exists():
             _create(directory)
         elif (directory / _DATA).stat().st_size == 0:
@@ -110,10 +112,16 @@ def _open(directory: Path, *, map_size: int) -> lmdb.Environment:
     )
 
 
+def _sweep(scratch: Path) -> None:
+    # Also beside a finished store: the creation may have died between its rename and its end.
+    if scratch.exists():
+        reach(CrashPoint.STORE_SWEEP_BEFORE_RMTREE)
+        shutil.rmtree(scratch)
+        reach(CrashPoint.STORE_SWEEP_AFTER_RMTREE)
+
+
 def _create(directory: Path) -> None:
     scratch = directory / _SCRATCH
-    if scratch.exists():
-        shutil.rmtree(scratch)
     scratch.mkdir(mode=0o700)
     environment = _open(scratch, map_size=2**20)
     try:
@@ -128,14 +136,18 @@ def _create(directory: Path) -> None:
         environment.close()
     # The rename comes after LMDB's fsync and before ours of the directories: whoever sees the
     # name sees a finished file, and an acknowledged commit cannot lose the name.
+    reach(CrashPoint.STORE_CREATE_BEFORE_RENAME)
     (scratch / _DATA).rename(directory / _DATA)
+    reach(CrashPoint.STORE_CREATE_AFTER_RENAME)
     for named in (directory, directory.parent):
         descriptor = os.open(named, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+    reach(CrashPoint.STORE_CREATE_BEFORE_RMTREE)
     shutil.rmtree(scratch)
+    reach(CrashPoint.STORE_CREATE_AFTER_RMTREE)
 
 
 def _refuse_truncated(directory: Path, environment: lmdb.Environment) -> None:
