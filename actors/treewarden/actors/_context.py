@@ -242,11 +242,12 @@ def _resolved(target: ActorRef[Any] | Address) -> tuple[ActorRef[Any] | Address,
 class _Delayed:
     """A message on its way to its own actor: the callback of its timer, and the handle to it."""
 
-    __slots__ = ("_incarnation", "_message", "_timer")
+    __slots__ = ("_incarnation", "_message", "_timer", "due")
 
     def __init__(self, incarnation: Incarnation, delay: float, message: object) -> None:
         self._incarnation: Incarnation | None = incarnation  # None once it is over
         self._message = message
+        self.due = incarnation.system.clock.monotonic() + delay
         self._timer = incarnation.system.timers.after(delay, self)
         incarnation.keep_timer(self)
 

@@ -155,9 +155,9 @@ class Incarnation(Starting):
                 watched.remove(self)
         if self.own_thread is not None and self.status is Status.STOPPED:
             self.own_thread.end()
-        self._token.append(True)
-        if self._has_work():
-            self._wake()
+        hold = self.hold
+        if hold is None or not hold.take(self):
+            self.give_token_back()
 
     def _handle_batch(self, turns: int) -> None:
         lane, room, actor = self._user_lane, self.room, self.actor
@@ -207,6 +207,7 @@ class Incarnation(Starting):
                 or self.instrument is not None
                 or self._suspended is not None
                 or self._kill_ordered
+                or self.hold is not None
                 or (self._exit_request or self._exit_reason) is not None
             ):
                 self._attention = True
@@ -225,7 +226,7 @@ class Incarnation(Starting):
             self._handle_system(self._system_lane.popleft())
         elif self._exit_request is not None:
             self._end(self._exit_request)
-        elif self._user_lane and self._suspended is None:
+        elif self._user_lane and self._suspended is None and ((hold := self.hold) is None or not hold.stops(self)):
             self._handle_user()
         else:
             return False

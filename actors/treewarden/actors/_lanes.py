@@ -34,6 +34,7 @@ from treewarden.actors._requests import turn_away_requests
 from treewarden.actors._status import Status
 
 if TYPE_CHECKING:
+    from treewarden.actors._cut import Hold
     from treewarden.actors._incarnation import Incarnation
 
 __all__ = ["BATCH", "Lanes"]
@@ -201,6 +202,27 @@ class Lanes(Life, ABC):
             self._turn_away()
             self.refuse(in_hand.reply)
         return in_hand.reply
+
+    # Being held, by whoever takes a cut
+
+    def be_held(self, hold: "Hold") -> None:
+        """From now on the mailbox is left alone as `hold` says, and the token given to it."""
+        self.hold = hold
+        self._attention = True  # in this order: who sees the flag finds the hold
+
+    def take_token(self) -> bool:
+        """Be the one who may run it; False if somebody is."""
+        try:
+            self._token.pop()
+        except IndexError:
+            return False
+        return True
+
+    def give_token_back(self) -> None:
+        """Be run by nobody, and by somebody soon if there is work."""
+        self._token.append(True)
+        if self._has_work():
+            self._wake()
 
     # Being taken up
 

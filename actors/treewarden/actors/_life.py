@@ -30,6 +30,7 @@ from treewarden.actors._timers import KeptTimer, TimerGroup
 if TYPE_CHECKING:
     from treewarden.actors._actor import Actor
     from treewarden.actors._child_spec import ChildSpec
+    from treewarden.actors._cut import Hold
     from treewarden.actors._dispatcher import OwnThread
     from treewarden.actors._incarnation import Incarnation
     from treewarden.actors._instruments import Instrument
@@ -141,6 +142,7 @@ class Life:
         "actor",
         "claim",
         "generation",
+        "hold",
         "inline",
         "instrument",
         "number",
@@ -176,6 +178,7 @@ class Life:
         self._end_is_declared = False  # the whole of _declare_end is done
         self.published: object = None
         self.claim: Claim | None = None  # on its stored state, if it is durable
+        self.hold: Hold | None = None  # of a cut that is being taken
         self._notify = notify
         self._make: Callable[[], None] | None = None
         self._made = False  # whether __init__ has returned: before that no hook may be called
@@ -282,6 +285,27 @@ class Life:
     def is_in_own_code(self) -> bool:
         """Whether the code of its class runs."""
         return self._busy
+
+    def is_at_boundary(self) -> bool:
+        """Whether it runs and has nothing to do but what is in its mailbox; for whoever has the token."""
+        return (
+            self.status is Status.RUNNING
+            and not self._system_lane
+            and not self._kill_ordered
+            and self._exit_request is None
+            and self._exit_reason is None
+        )
+
+    def waiting(self) -> tuple[object, ...]:
+        """What is in the mailbox, in order: messages, asks and signals."""
+        return tuple(self._user_lane.copy())
+
+    def timers(self) -> tuple[KeptTimer, ...]:
+        """The timers it keeps, some of which may be over; for whoever has the token."""
+        kept = self._timers
+        if kept is None:
+            return ()
+        return kept.timers() if isinstance(kept, TimerGroup) else (kept,)
 
     def mailbox(self) -> int:
         """How many messages wait."""

@@ -223,6 +223,10 @@ class TimerGroup:
             self._kept = [each for each in self._kept if each.is_pending()]
             self._look_at = max(2 * len(self._kept), KEEP_AT_LEAST)  # so that n timers cost n looks or so
 
+    def timers(self) -> tuple[KeptTimer, ...]:
+        """Those that are kept; some may be over."""
+        return tuple(self._kept)
+
     def is_pending(self) -> bool:
         """Whether one of them may still run."""
         return any(each.is_pending() for each in self._kept)
