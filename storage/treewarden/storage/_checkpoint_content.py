@@ -1,0 +1,190 @@
+"""What a checkpoint holds, as values: actors at a message boundary, and durable values; and how two differ.
+
+A checkpoint has a runtime side (of each actor: kept state, waiting messages, timers, the process that
+holds it) and a durable side (results, metrics, references), kept apart. Nothing here tells when or by
+which incarnation it was written (CK1): content that is equal is the same content. Only the times that
+timers have left change with every look, and they do not count when two contents are compared.
+"""
+
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import final
+
+from treewarden.storage._canonical import canonical, in_canonical_form
+from treewarden.storage._contract import Packed
+
+__all__ = [
+    "ActorChange",
+    "ActorEntry",
+    "Change",
+    "CheckpointDiff",
+    "Content",
+    "DurableChange",
+    "HolderIdentity",
+    "KeptTimer",
+    "Part",
+    "diff",
+    "is_within",
+    "order_of_timers",
+]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class HolderIdentity:
+    """The process that holds a lease, or that a managed process is: never its pid alone."""
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class KeptTimer:
+    """A timer that had not gone off: it sends `message` in `seconds_left`, and then every `repeat_every` seconds."""
+
+    seconds_left: float
+    repeat_every: float | None
+    message: Packed
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ActorEntry:
+    """One actor between two of its messages.
+
+    `schema` and `state` are None for an actor that keeps no state. `queue_left` counts waiting messages
+    that could not be packed and are not in `queue`.
+    """
+
+    path: str
+    schema: str | None
+    version: int
+    state: Packed | None
+    queue: tuple[Packed, ...] = ()
+    queue_left: int = 0
+    timers: tuple[KeptTimer, ...] = ()
+    holder: HolderIdentity | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What one checkpoint of the subtree `scope` holds: actors by path, and durable values by name."""
+
+    scope: str
+    runtime: Mapping[str, ActorEntry]
+    durable: Mapping[str, object]
+
+
+@final
+class Part(enum.Enum):
+    """What of an actor may differ between two checkpoints."""
+
+    SCHEMA = "schema"  # its schema's name or version
+    STATE = "state"
+    QUEUE = "queue"  # what waits, or how much of it could not be kept
+    TIMERS = "timers"  # which, and how often; not what they have left
+    HOLDER = "holder"
+
+
+@final
+class Change(enum.Enum):
+    """How a durable value differs."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ActorChange:
+    """An actor that is in both checkpoints, and the parts that differ."""
+
+    path: str
+    parts: tuple[Part, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class DurableChange:
+    """A durable value that differs."""
+
+    name: str
+    change: Change
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CheckpointDiff:
+    """How a later content differs from an earlier one; paths and names in order. `unchanged` counts actors."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed: tuple[ActorChange, ...]
+    unchanged: int
+    durable: tuple[DurableChange, ...]
+
+
+def is_within(path: str, scope: str) -> bool:
+    """Whether `path` is `scope`, below it, or a record about it."""
+    return path == scope or path.startswith((scope.rstrip("/") + "/", scope + "#"))
+
+
+def order_of_timers(timer: KeptTimer) -> tuple[float, bytes, float]:
+    """The order in which timers are compared and stored: by what lasts, for which is due next changes with time."""
+    return (-1.0 if timer.repeat_every is None else timer.repeat_every, timer.message.body, timer.seconds_left)
+
+
+def diff(earlier: Content, later: Content) -> CheckpointDiff:
+    """What is different in `later`."""
+    before, after = earlier.runtime, later.runtime
+    both = sorted(before.keys() & after.keys())
+    changes = tuple(ActorChange(path, tuple(_different(before[path], after[path]))) for path in both)
+    changed = tuple(change for change in changes if change.parts)
+    return CheckpointDiff(
+        added=tuple(sorted(after.keys() - before.keys())),
+        removed=tuple(sorted(before.keys() - after.keys())),
+        changed=changed,
+        unchanged=len(both) - len(changed),
+        durable=tuple(_durable_changes(earlier.durable, later.durable)),
+    )
+
+
+def _different(before: ActorEntry, after: ActorEntry) -> Iterator[Part]:
+    if (before.schema, before.version) != (after.schema, after.version):
+        yield Part.SCHEMA
+    if _form(before.state, before.path) != _form(after.state, after.path):
+        yield Part.STATE
+    if (before.queue_left, _forms(before.queue)) != (after.queue_left, _forms(after.queue)):
+        yield Part.QUEUE
+    if _lasting(before) != _lasting(after):
+        yield Part.TIMERS
+    if before.holder != after.holder:
+        yield Part.HOLDER
+
+
+def _form(state: Packed | None, path: str) -> bytes | None:
+    return None if state is None else in_canonical_form(state, path=path)
+
+
+def _forms(queue: tuple[Packed, ...]) -> list[bytes]:
+    return [message.body for message in queue]
+
+
+def _lasting(entry: ActorEntry) -> list[tuple[float | None, bytes]]:
+    return [(timer.repeat_every, timer.message.body) for timer in sorted(entry.timers, key=order_of_timers)]
+
+
+def _durable_changes(before: Mapping[str, object], after: Mapping[str, object]) -> Iterator[DurableChange]:
+    for name in sorted(before.keys() | after.keys()):
+        if name not in before:
+            yield DurableChange(name, Change.ADDED)
+        elif name not in after:
+            yield DurableChange(name, Change.REMOVED)
+        # By their bytes, since True == 1 == 1.0 in Python.
+        elif canonical(before[name], path=name) != canonical(after[name], path=name):
+            yield DurableChange(name, Change.CHANGED)
