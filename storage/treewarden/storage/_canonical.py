@@ -12,6 +12,7 @@ from typing import Final, NewType, cast
 
 from treewarden.storage._codec import pack, unpack
 from treewarden.storage._contract import Packed
+from treewarden.storage._errors import OperationRefused
 
 __all__ = ["DIGEST_BYTES", "Digest", "canonical", "digest_of_bytes", "in_canonical_form"]
 
@@ -40,7 +41,11 @@ def in_canonical_form(state: Packed, *, path: str) -> bytes:
     Raises:
         OperationRefused: if `state` holds no value.
     """
-    return canonical(unpack(state), path=path)
+    try:
+        value = unpack(state)
+    except ValueError as error:
+        raise OperationRefused(path, f"what is packed cannot be read: {type(error).__name__} {error}") from error
+    return canonical(value, path=path)
 
 
 def digest_of_bytes(body: bytes) -> Digest:

@@ -8,7 +8,7 @@ timers have left change with every look, and they do not count when two contents
 
 import enum
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 from treewarden.storage._canonical import canonical, in_canonical_form
@@ -25,8 +25,8 @@ __all__ = [
     "KeptTimer",
     "Part",
     "diff",
+    "in_canonical_order",
     "is_within",
-    "order_of_timers",
 ]
 
 
@@ -134,9 +134,25 @@ def is_within(path: str, scope: str) -> bool:
     return path == scope or path.startswith((scope.rstrip("/") + "/", scope + "#"))
 
 
-def order_of_timers(timer: KeptTimer) -> tuple[float, bytes, float]:
-    """The order in which timers are compared and stored: by what lasts, for which is due next changes with time."""
-    return (-1.0 if timer.repeat_every is None else timer.repeat_every, timer.message.body, timer.seconds_left)
+def in_canonical_order(entry: ActorEntry) -> ActorEntry:
+    """`entry` with its state and messages in their one byte form, and its timers in an order that lasts.
+
+    Which timer is due next changes with time; how often it repeats and what it sends does not.
+
+    Raises:
+        OperationRefused: if a state or message is not one that `pack` made.
+    """
+
+    def form(value: Packed) -> Packed:
+        return Packed(in_canonical_form(value, path=entry.path))
+
+    timers = [replace(timer, message=form(timer.message)) for timer in entry.timers]
+    return replace(
+        entry,
+        state=None if entry.state is None else form(entry.state),
+        queue=tuple(map(form, entry.queue)),
+        timers=tuple(sorted(timers, key=_order_of_timers)),
+    )
 
 
 def diff(earlier: Content, later: Content) -> CheckpointDiff:
@@ -155,11 +171,12 @@ def diff(earlier: Content, later: Content) -> CheckpointDiff:
 
 
 def _different(before: ActorEntry, after: ActorEntry) -> Iterator[Part]:
+    before, after = in_canonical_order(before), in_canonical_order(after)
     if (before.schema, before.version) != (after.schema, after.version):
         yield Part.SCHEMA
-    if _form(before.state, before.path) != _form(after.state, after.path):
+    if before.state != after.state:
         yield Part.STATE
-    if (before.queue_left, _forms(before.queue)) != (after.queue_left, _forms(after.queue)):
+    if (before.queue_left, before.queue) != (after.queue_left, after.queue):
         yield Part.QUEUE
     if _lasting(before) != _lasting(after):
         yield Part.TIMERS
@@ -167,16 +184,12 @@ def _different(before: ActorEntry, after: ActorEntry) -> Iterator[Part]:
         yield Part.HOLDER
 
 
-def _form(state: Packed | None, path: str) -> bytes | None:
-    return None if state is None else in_canonical_form(state, path=path)
+def _lasting(entry: ActorEntry) -> list[tuple[float | None, Packed]]:
+    return [(timer.repeat_every, timer.message) for timer in entry.timers]
 
 
-def _forms(queue: tuple[Packed, ...]) -> list[bytes]:
-    return [message.body for message in queue]
-
-
-def _lasting(entry: ActorEntry) -> list[tuple[float | None, bytes]]:
-    return [(timer.repeat_every, timer.message.body) for timer in sorted(entry.timers, key=order_of_timers)]
+def _order_of_timers(timer: KeptTimer) -> tuple[float, bytes, float]:
+    return (-1.0 if timer.repeat_every is None else timer.repeat_every, timer.message.body, timer.seconds_left)
 
 
 def _durable_changes(before: Mapping[str, object], after: Mapping[str, object]) -> Iterator[DurableChange]:
