@@ -30,7 +30,7 @@ from treewarden.storage._checkpoint_content import (
 from treewarden.storage._contract import Packed
 from treewarden.storage._errors import ContentDamaged, OperationRefused
 from treewarden.storage._migrations import CHECKPOINT, MIGRATIONS
-from treewarden.storage._shape import listed, mapped, read, several, typed
+from treewarden.storage._shape import listed, mapped, optional, read, several, typed
 
 __all__ = ["ACTORS_PER_PAGE", "Encoded", "Fetch", "decode", "encode", "mark"]
 
@@ -295,7 +295,7 @@ def _timer(seconds_left: object, lasting: object, what: str) -> KeptTimer:
     every, message = several(lasting, 2, what)
     return KeptTimer(
         typed(seconds_left, float, what),
-        None if every is None else typed(every, float, what),
+        optional(every, float, what),
         _packed(message, what),
     )
 
@@ -304,7 +304,7 @@ def _row_of(found: object, what: str) -> _Row:
     path, schema, version, state, queue, queue_left, timers, holder = several(found, 8, what)
     return _Row(
         typed(path, str, what),
-        None if schema is None else typed(schema, str, what),
+        optional(schema, str, what),
         typed(version, int, what),
         None if state is None else _digest(state, what),
         None if queue is None else _digest(queue, what),

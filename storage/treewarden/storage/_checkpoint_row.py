@@ -14,7 +14,7 @@ from treewarden.storage._canonical import canonical
 from treewarden.storage._contract import Table
 from treewarden.storage._errors import ContentDamaged, RowCorrupt, SchemaUnknown
 from treewarden.storage._migrations import CHECKPOINT_ROW, MIGRATIONS
-from treewarden.storage._shape import listed, mapped, read, several, typed
+from treewarden.storage._shape import listed, mapped, optional, read, several, typed
 
 __all__ = [
     "KEPT_RECOVERIES",
@@ -132,13 +132,13 @@ def _checkpoint(number: int, value: bytes) -> Checkpoint:
         CheckpointStatus(fields.get("status")),
         Trigger(fields.get("trigger")),
         typed(fields.get("created_at"), float, what),
-        typed(fields.get("root"), str | None, what),
-        typed(fields.get("confirmed_at"), float | None, what),
-        typed(fields.get("events_through"), int | None, what),
+        optional(fields.get("root"), str, what),
+        optional(fields.get("confirmed_at"), float, what),
+        optional(fields.get("events_through"), int, what),
         typed(fields.get("actors"), int, what),
         typed(fields.get("bytes_added"), int, what),
         typed(fields.get("bytes_total"), int, what),
         typed(fields.get("paused"), float, what),
-        typed(fields.get("why"), str | None, what),
+        optional(fields.get("why"), str, what),
         tuple(typed(at, float, what) for at in listed(fields.get("recoveries"), what)),
     )

@@ -7,8 +7,8 @@ remember of restarts. Carried out twice it leaves the same.
 
 What names a living thing is not taken back in time. The record of a managed process says whose a
 process is now, and is neither written nor discarded. A lease whose holder has died is not given to
-the dead again: its record stays as it is, and the plan says so. Neither is a record touched whose
-schema cannot be read, since it may be one of a process.
+the dead again: its record stays as it is, and the plan says so. Neither is a record discarded whose
+schema cannot be read, since it may be one of a process; a state of the checkpoint may take its place.
 
 Pure: the caller says what is stored now and which holders are alive, carries the operations out, and
 has every actor of the subtree stopped meanwhile.
@@ -67,11 +67,11 @@ def restore_operations(
         for entry in entries
         if entry.holder is not None and entry.schema != PROCESS_SCHEMA and not holder_is_alive(entry.holder)
     }
-    left_alone = dict(_left_alone(entries, stored))
-    restored = [entry for entry in entries if entry.path not in left_alone and entry.path not in leases]
-    states = [put for entry in restored for put in _state(entry)]
-    mailboxes = [put for entry in entries if entry.path not in leases for put in _mailbox(entry)]
+    living = [entry for entry in entries if entry.path not in leases]
+    states = [put for entry in living if stored.get(entry.path) != PROCESS_SCHEMA for put in _state(entry)]
+    mailboxes = [put for entry in living for put in _mailbox(entry)]
     put = {each.path for each in (*states, *mailboxes)}
+    left_alone = dict(_left_alone(entries, stored, put))
     gone = [path for path in stored if path not in put and path not in left_alone and path not in leases]
     return RestorePlan(
         operations=(*(Discard(path) for path in gone), *states, *mailboxes),
@@ -87,14 +87,16 @@ def restore_operations(
     )
 
 
-def _left_alone(entries: list[ActorEntry], stored: Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
+def _left_alone(
+    entries: list[ActorEntry], stored: Mapping[str, str | None], put: set[str]
+) -> Iterator[tuple[str, str]]:
     for entry in entries:
         if entry.schema == PROCESS_SCHEMA and entry.path not in stored:
             yield entry.path, "it was a managed process, and no process is on record now"
     for path, schema in stored.items():
         if schema == PROCESS_SCHEMA:
             yield path, "it is the record of a managed process, and says what is true of it now"
-        elif schema is None:
+        elif schema is None and path not in put and "#" not in path:
             yield path, "it cannot be read, and may be the record of a managed process"
 
 

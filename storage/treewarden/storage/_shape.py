@@ -11,7 +11,7 @@ from treewarden.storage._codec import unpack
 from treewarden.storage._contract import Packed
 from treewarden.storage._errors import ContentDamaged
 
-__all__ = ["listed", "mapped", "read", "several", "typed"]
+__all__ = ["listed", "mapped", "optional", "read", "several", "typed"]
 
 T = TypeVar("T")
 
@@ -29,6 +29,11 @@ def typed(found: object, kind: type[T], what: str) -> T:
     if not isinstance(found, kind):
         raise ContentDamaged(what, f"found {found!r}, expected {kind.__name__}")
     return found
+
+
+def optional(found: object, kind: type[T], what: str) -> T | None:
+    """`found`, if it is None or a `kind`."""
+    return None if found is None else typed(found, kind, what)
 
 
 def listed(found: object, what: str) -> list[object]:
