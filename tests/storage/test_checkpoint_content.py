@@ -12,13 +12,13 @@ from treewarden.storage._canonical import Digest, canonical, digest_of_bytes
 from treewarden.storage._checkpoint_content import (
     ActorChange,
     ActorEntry,
-    Change,
+    ActorPart,
+    ChangeKind,
     CheckpointDiff,
     Content,
     DurableChange,
     HolderIdentity,
     KeptTimer,
-    Part,
     diff,
     in_canonical_order,
     is_within,
@@ -82,7 +82,15 @@ def content(*found: ActorEntry, durable: Mapping[str, object] | None = None) -> 
 def reading(encoded: Encoded, *, but: Mapping[Digest, bytes | None] | None = None) -> Content:
     """Read `encoded` back; `but` has what stands instead of some values."""
     kept: dict[Digest, bytes | None] = {**encoded.values, **(but or {})}
-    return decode(encoded.root, encoded.volatile, kept.get)
+    return decode(encoded.root, lambda: encoded.volatile, kept.get)
+
+
+def nothing_left() -> bytes:
+    return form({})
+
+
+def form(value: object) -> bytes:
+    return canonical(value, path="/")
 
 
 def turned_around(value: object) -> object:
@@ -120,7 +128,7 @@ def test_content_comes_back_as_it_was(found: Content) -> None:
 
     assert back.scope == found.scope
     assert back.runtime == {path: in_canonical_order(each) for path, each in found.runtime.items()}
-    assert canonical(back.durable, path="/") == canonical(found.durable, path="/")
+    assert form(back.durable) == form(found.durable)
 
 
 @given(CONTENTS)
@@ -309,17 +317,17 @@ def test_each_changed_value_is_found_out_by_its_digest() -> None:
     "body",
     [
         b"\xc1",
-        canonical(["checkpoint", 1], path="/"),
-        canonical(["other", 1, {}], path="/"),
-        canonical(["checkpoint", "1", {}], path="/"),
-        canonical(["checkpoint", 1, {}], path="/"),
-        canonical(["checkpoint", 1, {"scope": "/", "actors": 0, "runtime": None, "durable": {}}], path="/"),
-        canonical(["checkpoint", 1, {"scope": "/", "actors": 0, "runtime": b"x" * 32, "durable": []}], path="/"),
+        form(["checkpoint", 1]),
+        form(["other", 1, {}]),
+        form(["checkpoint", "1", {}]),
+        form(["checkpoint", 1, {}]),
+        form(["checkpoint", 1, {"scope": "/", "actors": 0, "runtime": None, "durable": {}}]),
+        form(["checkpoint", 1, {"scope": "/", "actors": 0, "runtime": b"x" * 32, "durable": []}]),
     ],
 )
 def test_a_root_of_another_shape_is_damage(body: bytes) -> None:
     with pytest.raises(ContentDamaged, match="root"):
-        decode(digest_of_bytes(body), canonical({}, path="/"), lambda _: body)
+        decode(digest_of_bytes(body), nothing_left, lambda _: body)
 
 
 @pytest.mark.parametrize(
@@ -334,29 +342,27 @@ def test_a_root_of_another_shape_is_damage(body: bytes) -> None:
     ],
 )
 def test_a_page_of_another_shape_or_with_fewer_actors_is_damage(page: object) -> None:
-    body = canonical(page, path="/")
-    root = canonical(
-        ["checkpoint", 1, {"scope": "/app", "actors": 1, "runtime": digest_of_bytes(body), "durable": {}}], path="/"
-    )
+    body = form(page)
+    root = form(["checkpoint", 1, {"scope": "/app", "actors": 1, "runtime": digest_of_bytes(body), "durable": {}}])
     kept = {digest_of_bytes(each): each for each in (body, root)}
 
     with pytest.raises(ContentDamaged):
-        decode(digest_of_bytes(root), canonical({}, path="/"), kept.get)
+        decode(digest_of_bytes(root), nothing_left, kept.get)
 
 
-@pytest.mark.parametrize("volatile", [b"\xc1", canonical({}, path="/"), canonical({"/app/b": [1.0, 2.0]}, path="/")])
+@pytest.mark.parametrize("volatile", [b"\xc1", form({}), form({"/app/b": [1.0, 2.0]})])
 def test_times_left_that_do_not_fit_the_timers_are_damage(volatile: bytes) -> None:
     encoded = encode(rich())
 
     with pytest.raises(ContentDamaged, match="timers"):
-        decode(encoded.root, volatile, encoded.values.get)
+        decode(encoded.root, lambda: volatile, encoded.values.get)
 
 
 def test_the_content_of_a_newer_release_is_refused_by_name_and_is_no_damage() -> None:
-    body = canonical(["checkpoint", 2, {}], path="/")
+    body = form(["checkpoint", 2, {}])
 
     for read in (
-        lambda: decode(digest_of_bytes(body), canonical({}, path="/"), lambda _: body),
+        lambda: decode(digest_of_bytes(body), nothing_left, lambda _: body),
         lambda: mark(digest_of_bytes(body), lambda _: body, set()),
     ):
         with pytest.raises(VersionTooNew, match="version 2, this release reads up to 1"):
@@ -423,17 +429,17 @@ def test_marking_ends_at_what_is_damaged() -> None:
 @pytest.mark.parametrize(
     ("part", "changed"),
     [
-        (Part.SCHEMA, entry("a", version=2)),
-        (Part.SCHEMA, entry("a", schema="actor:other")),
-        (Part.STATE, entry("a", 1)),
-        (Part.STATE, entry("a", False)),
-        (Part.QUEUE, entry("a", queue=(pack("/", 1),))),
-        (Part.QUEUE, entry("a", queue_left=2)),
-        (Part.TIMERS, entry("a", timers=(KeptTimer(1.0, 2.0, pack("/", 1)),))),
-        (Part.HOLDER, entry("a", holder=HolderIdentity(1, 2, "b"))),
+        (ActorPart.SCHEMA, entry("a", version=2)),
+        (ActorPart.SCHEMA, entry("a", schema="actor:other")),
+        (ActorPart.STATE, entry("a", 1)),
+        (ActorPart.STATE, entry("a", False)),
+        (ActorPart.QUEUE, entry("a", queue=(pack("/", 1),))),
+        (ActorPart.QUEUE, entry("a", queue_left=2)),
+        (ActorPart.TIMERS, entry("a", timers=(KeptTimer(1.0, 2.0, pack("/", 1)),))),
+        (ActorPart.HOLDER, entry("a", holder=HolderIdentity(1, 2, "b"))),
     ],
 )
-def test_a_difference_names_the_part(part: Part, changed: ActorEntry) -> None:
+def test_a_difference_names_the_part(part: ActorPart, changed: ActorEntry) -> None:
     assert diff(content(entry("a")), content(changed)) == CheckpointDiff(
         (), (), (ActorChange("/app/a", (part,)),), 0, ()
     )
@@ -446,7 +452,7 @@ def test_a_difference_names_actors_that_came_and_went_and_counts_the_others() ->
     assert diff(earlier, later) == CheckpointDiff(
         added=("/app/d", "/app/e"),
         removed=("/app/a",),
-        changed=(ActorChange("/app/b", (Part.STATE, Part.QUEUE)),),
+        changed=(ActorChange("/app/b", (ActorPart.STATE, ActorPart.QUEUE)),),
         unchanged=1,
         durable=(),
     )
@@ -457,9 +463,9 @@ def test_a_difference_names_durable_values() -> None:
     later = content(durable={"new": None, "same": [1], "typed": True})
 
     assert diff(earlier, later).durable == (
-        DurableChange("gone", Change.REMOVED),
-        DurableChange("new", Change.ADDED),
-        DurableChange("typed", Change.CHANGED),
+        DurableChange("gone", ChangeKind.REMOVED),
+        DurableChange("new", ChangeKind.ADDED),
+        DurableChange("typed", ChangeKind.CHANGED),
     )
 
 

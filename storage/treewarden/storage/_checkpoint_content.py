@@ -17,13 +17,13 @@ from treewarden.storage._contract import Packed
 __all__ = [
     "ActorChange",
     "ActorEntry",
-    "Change",
+    "ActorPart",
+    "ChangeKind",
     "CheckpointDiff",
     "Content",
     "DurableChange",
     "HolderIdentity",
     "KeptTimer",
-    "Part",
     "diff",
     "in_canonical_order",
     "is_within",
@@ -80,7 +80,7 @@ class Content:
 
 
 @final
-class Part(enum.Enum):
+class ActorPart(enum.Enum):
     """What of an actor may differ between two checkpoints."""
 
     SCHEMA = "schema"  # its schema's name or version
@@ -91,7 +91,7 @@ class Part(enum.Enum):
 
 
 @final
-class Change(enum.Enum):
+class ChangeKind(enum.Enum):
     """How a durable value differs."""
 
     ADDED = "added"
@@ -105,7 +105,7 @@ class ActorChange:
     """An actor that is in both checkpoints, and the parts that differ."""
 
     path: str
-    parts: tuple[Part, ...]
+    parts: tuple[ActorPart, ...]
 
 
 @final
@@ -114,7 +114,7 @@ class DurableChange:
     """A durable value that differs."""
 
     name: str
-    change: Change
+    kind: ChangeKind
 
 
 @final
@@ -170,18 +170,18 @@ def diff(earlier: Content, later: Content) -> CheckpointDiff:
     )
 
 
-def _different(before: ActorEntry, after: ActorEntry) -> Iterator[Part]:
+def _different(before: ActorEntry, after: ActorEntry) -> Iterator[ActorPart]:
     before, after = in_canonical_order(before), in_canonical_order(after)
     if (before.schema, before.version) != (after.schema, after.version):
-        yield Part.SCHEMA
+        yield ActorPart.SCHEMA
     if before.state != after.state:
-        yield Part.STATE
+        yield ActorPart.STATE
     if (before.queue_left, before.queue) != (after.queue_left, after.queue):
-        yield Part.QUEUE
+        yield ActorPart.QUEUE
     if _lasting(before) != _lasting(after):
-        yield Part.TIMERS
+        yield ActorPart.TIMERS
     if before.holder != after.holder:
-        yield Part.HOLDER
+        yield ActorPart.HOLDER
 
 
 def _lasting(entry: ActorEntry) -> list[tuple[float | None, Packed]]:
@@ -195,9 +195,9 @@ def _order_of_timers(timer: KeptTimer) -> tuple[float, bytes, float]:
 def _durable_changes(before: Mapping[str, object], after: Mapping[str, object]) -> Iterator[DurableChange]:
     for name in sorted(before.keys() | after.keys()):
         if name not in before:
-            yield DurableChange(name, Change.ADDED)
+            yield DurableChange(name, ChangeKind.ADDED)
         elif name not in after:
-            yield DurableChange(name, Change.REMOVED)
+            yield DurableChange(name, ChangeKind.REMOVED)
         # By their bytes, since True == 1 == 1.0 in Python.
         elif canonical(before[name], path=name) != canonical(after[name], path=name):
-            yield DurableChange(name, Change.CHANGED)
+            yield DurableChange(name, ChangeKind.CHANGED)

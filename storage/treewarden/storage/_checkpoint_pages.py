@@ -29,7 +29,7 @@ from treewarden.storage._checkpoint_content import (
 )
 from treewarden.storage._contract import Packed
 from treewarden.storage._errors import ContentDamaged, OperationRefused
-from treewarden.storage._migrations import CHECKPOINT, MIGRATIONS
+from treewarden.storage._migrations import CHECKPOINT_SCHEMA, MIGRATIONS
 from treewarden.storage._shape import listed, mapped, optional, read, several, typed
 
 __all__ = ["ACTORS_PER_PAGE", "Encoded", "Fetch", "decode", "encode", "mark"]
@@ -114,7 +114,7 @@ def encode(content: Content) -> Encoded:
         "runtime": _pages([(_path_digest(row.path), row) for row in rows], 0, keep),
         "durable": {name: keep(canonical(value, path=name)) for name, value in content.durable.items()},
     }
-    head = [CHECKPOINT, MIGRATIONS.newest(CHECKPOINT), root]
+    head = [CHECKPOINT_SCHEMA, MIGRATIONS.newest(CHECKPOINT_SCHEMA), root]
     return Encoded(
         keep(canonical(head, path=content.scope)),
         canonical(left, path=content.scope),
@@ -122,8 +122,8 @@ def encode(content: Content) -> Encoded:
     )
 
 
-def decode(root: Digest, volatile: bytes, fetch: Fetch) -> Content:
-    """Read back what `encode` made.
+def decode(root: Digest, volatile: Callable[[], bytes], fetch: Fetch) -> Content:
+    """Read back what `encode` made; `volatile` is called once the root is known to be one of this release.
 
     Raises:
         ContentDamaged: a value is missing or bad; says which.
@@ -131,7 +131,7 @@ def decode(root: Digest, volatile: bytes, fetch: Fetch) -> Content:
     """
     reader = _Reader(fetch)
     head = reader.root(root)
-    left = mapped(read(volatile, "what timers have left"), "what timers have left")
+    left = mapped(read(volatile(), "what timers have left"), "what timers have left")
     entries = [reader.entry(row, left) for row in reader.rows(head.runtime)]
     if len(entries) != head.actors:
         raise ContentDamaged("the root", f"it counts {head.actors} actors, its pages have {len(entries)}")
@@ -232,9 +232,9 @@ class _Reader:
     def root(self, digest: Digest) -> _Root:
         what = "the root"
         schema, version, state = several(self.value(digest, what), 3, what)
-        if schema != CHECKPOINT:
-            raise ContentDamaged(what, f"its schema is {schema!r}, expected {CHECKPOINT!r}")
-        _, newest = MIGRATIONS.migrate(CHECKPOINT, typed(version, int, what), state)
+        if schema != CHECKPOINT_SCHEMA:
+            raise ContentDamaged(what, f"its schema is {schema!r}, expected {CHECKPOINT_SCHEMA!r}")
+        _, newest = MIGRATIONS.migrate(CHECKPOINT_SCHEMA, typed(version, int, what), state)
         fields = mapped(newest, what)
         durable = mapped(fields.get("durable"), what)
         return _Root(

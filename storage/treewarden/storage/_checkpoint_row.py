@@ -13,7 +13,7 @@ from typing import Final, final
 from treewarden.storage._canonical import canonical
 from treewarden.storage._contract import Table
 from treewarden.storage._errors import ContentDamaged, RowCorrupt, SchemaUnknown
-from treewarden.storage._migrations import CHECKPOINT_ROW, MIGRATIONS
+from treewarden.storage._migrations import CHECKPOINT_ROW_SCHEMA, MIGRATIONS
 from treewarden.storage._shape import listed, mapped, optional, read, several, typed
 
 __all__ = [
@@ -104,7 +104,7 @@ def value_of(checkpoint: Checkpoint) -> bytes:
         "why": checkpoint.why,
         "recoveries": checkpoint.recoveries,
     }
-    return canonical([CHECKPOINT_ROW, MIGRATIONS.newest(CHECKPOINT_ROW), fields], path=checkpoint.scope)
+    return canonical([CHECKPOINT_ROW_SCHEMA, MIGRATIONS.newest(CHECKPOINT_ROW_SCHEMA), fields], path=checkpoint.scope)
 
 
 def row_from(key: bytes, value: bytes) -> Checkpoint | RowCorrupt:
@@ -123,8 +123,8 @@ def _checkpoint(number: int, value: bytes) -> Checkpoint:
     what = f"checkpoint {number}"
     schema, version, state = several(read(value, what), 3, what)
     _, newest = MIGRATIONS.migrate(typed(schema, str, what), typed(version, int, what), state)
-    if schema != CHECKPOINT_ROW:
-        raise ContentDamaged(what, f"its schema is {schema!r}, expected {CHECKPOINT_ROW!r}")
+    if schema != CHECKPOINT_ROW_SCHEMA:
+        raise ContentDamaged(what, f"its schema is {schema!r}, expected {CHECKPOINT_ROW_SCHEMA!r}")
     fields = mapped(newest, what)
     return Checkpoint(
         number,

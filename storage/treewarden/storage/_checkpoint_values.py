@@ -19,7 +19,7 @@ from treewarden.storage._checkpoint_row import Checkpoint, CheckpointStatus, key
 from treewarden.storage._contract import DropRow, PutRow, SnapshotStore, Table
 from treewarden.storage._errors import ContentDamaged, RowCorrupt
 
-__all__ = ["CheckpointValues", "StoredValue", "drop_volatile", "put_values", "put_volatile"]
+__all__ = ["CheckpointValues", "StoredValue", "drop_values", "put_values", "put_volatile"]
 
 _VOLATILE: Final = b"volatile"  # and eight bytes of a number: never as long as a digest
 _ROWS_AT_ONCE: Final = 256
@@ -44,9 +44,9 @@ def put_volatile(number: int, volatile: bytes) -> PutRow:
     return PutRow(Table.VALUES, _VOLATILE + key_of(number), volatile)
 
 
-def drop_volatile(number: int) -> DropRow:
-    """The operation that removes it."""
-    return DropRow(Table.VALUES, _VOLATILE + key_of(number))
+def drop_values(values: Iterable[StoredValue]) -> list[DropRow]:
+    """The operations that remove `values`."""
+    return [DropRow(Table.VALUES, value.key) for value in values]
 
 
 @final
@@ -64,11 +64,7 @@ class CheckpointValues:
             VersionTooNew: a newer release wrote it.
             StoreError: the medium cannot be read.
         """
-        root, what = _root_of(checkpoint), f"what the timers of checkpoint {checkpoint.number} have left"
-        volatile = self._believed(_VOLATILE + key_of(checkpoint.number), what)
-        if volatile is None:
-            raise ContentDamaged(what, "it is missing")
-        content = decode(root, volatile, self._fetch)
+        content = decode(_root_of(checkpoint), lambda: self._volatile(checkpoint.number), self._fetch)
         if content.scope != checkpoint.scope:
             raise ContentDamaged("the root", f"it is of {content.scope!r}, expected {checkpoint.scope!r}")
         return content
@@ -98,6 +94,13 @@ class CheckpointValues:
                 mark(_root_of(checkpoint), self._fetch, needed)
         numbers = {checkpoint.number for checkpoint in kept}
         return [value for value in self.all() if not _is_needed(value.key, needed, numbers)]
+
+    def _volatile(self, number: int) -> bytes:
+        what = f"what the timers of checkpoint {number} have left"
+        volatile = self._believed(_VOLATILE + key_of(number), what)
+        if volatile is None:
+            raise ContentDamaged(what, "it is missing")
+        return volatile
 
     def _has(self, digest: Digest) -> bool:
         try:

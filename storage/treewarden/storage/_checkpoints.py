@@ -28,11 +28,11 @@ from treewarden.storage._checkpoint_rows import CheckpointRows, drop_row, put_ro
 from treewarden.storage._checkpoint_values import (
     CheckpointValues,
     StoredValue,
-    drop_volatile,
+    drop_values,
     put_values,
     put_volatile,
 )
-from treewarden.storage._contract import DropRow, Operation, PutRow, SnapshotStore, Table
+from treewarden.storage._contract import Operation, PutRow, SnapshotStore
 from treewarden.storage._errors import (
     CheckpointCorrupt,
     CheckpointMissing,
@@ -208,9 +208,10 @@ class Checkpoints:
                 self._commit([put_row(row) for row in left])
             failed = tuple(row.number for row in left)
             try:
-                gone = self._collect()
+                gone = self._values.unneeded(row for row in rows if isinstance(row, Checkpoint))
             except VersionTooNew as error:
                 return CheckpointSweep(failed, 0, 0, str(error))
+            self._drop(gone)
         return CheckpointSweep(failed, len(gone), _size(gone), None)
 
     def all(self, scope: str | None = None) -> tuple[Checkpoint | RowCorrupt, ...]:
@@ -307,10 +308,12 @@ class Checkpoints:
             unreadable = [number_of(row.key) for row in rows if isinstance(row, RowCorrupt)]
             outlived = [number for number in unreadable if number < max(old, default=0)]
             removed = sorted((*checkpoints_to_drop(marks, older_than=older_than, now=now), *outlived))
+            kept = [row for row in rows if isinstance(row, Checkpoint) and row.number not in removed]
+            gone = self._values.unneeded(kept)
             # First the rows, then the values: a kill in between leaves values, which `sweep` finds; the
             # other way round it would leave checkpoints without theirs.
-            self._commit([operation for number in removed for operation in (drop_row(number), drop_volatile(number))])
-            gone = self._collect()
+            self._commit([drop_row(number) for number in removed])
+            self._drop(gone)
         return PruneReport(tuple(removed), len(gone), _size(gone), len(rows) - len(removed))
 
     def statistics(self) -> CheckpointStatistics:
@@ -357,11 +360,9 @@ class Checkpoints:
             return Standing.UNUSABLE
         return Standing.GOOD
 
-    def _collect(self) -> list[StoredValue]:
-        gone = self._values.unneeded(row for row in self._rows.all() if isinstance(row, Checkpoint))
+    def _drop(self, gone: Sequence[StoredValue]) -> None:
         for start in range(0, len(gone), _DROPS_AT_ONCE):
-            self._commit([DropRow(Table.VALUES, value.key) for value in gone[start : start + _DROPS_AT_ONCE]])
-        return gone
+            self._commit(drop_values(gone[start : start + _DROPS_AT_ONCE]))
 
     def _commit(self, operations: Sequence[Operation]) -> None:
         self._store.commit(operations).result()

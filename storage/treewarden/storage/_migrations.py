@@ -15,7 +15,7 @@ from typing import Final, TypeAlias, final
 
 from treewarden.storage._errors import SchemaUnknown, VersionTooNew
 
-__all__ = ["CHECKPOINT", "CHECKPOINT_ROW", "MAILBOX", "MIGRATIONS", "Migrations", "Step"]
+__all__ = ["CHECKPOINT_ROW_SCHEMA", "CHECKPOINT_SCHEMA", "MAILBOX_SCHEMA", "MIGRATIONS", "Migrations", "Step"]
 
 Step: TypeAlias = Callable[[object], object]
 """From the state of one version to that of the next. Pure, and free to return what it was given, unchanged."""
@@ -75,15 +75,15 @@ class Migrations:
         return newest, state
 
 
-CHECKPOINT: Final = "checkpoint"
-CHECKPOINT_ROW: Final = "checkpoint-row"
-MAILBOX: Final = "mailbox"
+CHECKPOINT_SCHEMA: Final = "checkpoint"
+CHECKPOINT_ROW_SCHEMA: Final = "checkpoint-row"
+MAILBOX_SCHEMA: Final = "mailbox"
 
 MIGRATIONS: Final = Migrations(
     {
-        CHECKPOINT: {},
-        CHECKPOINT_ROW: {},
-        MAILBOX: {},
+        CHECKPOINT_SCHEMA: {},
+        CHECKPOINT_ROW_SCHEMA: {},
+        MAILBOX_SCHEMA: {},
     }
 )
 """Those of the schemas that this package reads. Whoever reads others keeps a table of his own."""

@@ -20,7 +20,7 @@ from typing import Final, final
 
 from treewarden.storage._checkpoint_content import ActorEntry, Content, HolderIdentity, is_within
 from treewarden.storage._contract import Discard, Operation, Put
-from treewarden.storage._migrations import MAILBOX, MIGRATIONS
+from treewarden.storage._migrations import MAILBOX_SCHEMA, MIGRATIONS
 
 __all__ = ["MAILBOX_MARK", "PROCESS_SCHEMA", "RestorePlan", "restore_operations"]
 
@@ -111,4 +111,4 @@ def _mailbox(entry: ActorEntry) -> Iterator[Put]:
             "queue": [message.body for message in entry.queue],
             "timers": [[timer.seconds_left, timer.repeat_every, timer.message.body] for timer in entry.timers],
         }
-        yield Put(entry.path + MAILBOX_MARK, MAILBOX, MIGRATIONS.newest(MAILBOX), _GENERATION, state)
+        yield Put(entry.path + MAILBOX_MARK, MAILBOX_SCHEMA, MIGRATIONS.newest(MAILBOX_SCHEMA), _GENERATION, state)
