@@ -63,10 +63,12 @@ def entries(draw: st.DrawFn) -> ActorEntry:
     )
 
 
+def content_of(found: list[ActorEntry], durable: dict[str, object]) -> Content:
+    return Content("/app", {each.path: each for each in found}, durable)
+
+
 CONTENTS = st.builds(
-    lambda found, durable: Content("/app", {entry.path: entry for entry in found}, durable),
-    st.lists(entries(), max_size=4),
-    st.dictionaries(st.text(max_size=4), VALUES, max_size=3),
+    content_of, st.lists(entries(), max_size=4), st.dictionaries(st.text(max_size=4), VALUES, max_size=3)
 )
 
 
@@ -86,7 +88,10 @@ def reading(encoded: Encoded, *, but: Mapping[Digest, bytes | None] | None = Non
 
 
 def nothing_left() -> bytes:
-    return form({})
+    return form(NOTHING)
+
+
+NOTHING: dict[str, object] = {}
 
 
 def form(value: object) -> bytes:
@@ -147,7 +152,7 @@ def test_the_same_content_has_the_same_digest_whatever_the_order_of_its_parts(fo
                 dataclasses.replace(timer, message=other_way(timer.message)) for timer in reversed(each.timers)
             ),
         )
-        for each in reversed(found.runtime.values())
+        for each in reversed(list(found.runtime.values()))
     ]
     again = Content(
         "/app", {each.path: each for each in turned}, cast("Mapping[str, object]", turned_around(found.durable))
@@ -318,11 +323,11 @@ def test_each_changed_value_is_found_out_by_its_digest() -> None:
     [
         b"\xc1",
         form(["checkpoint", 1]),
-        form(["other", 1, {}]),
-        form(["checkpoint", "1", {}]),
-        form(["checkpoint", 1, {}]),
-        form(["checkpoint", 1, {"scope": "/", "actors": 0, "runtime": None, "durable": {}}]),
-        form(["checkpoint", 1, {"scope": "/", "actors": 0, "runtime": b"x" * 32, "durable": []}]),
+        form(["other", 1, NOTHING]),
+        form(["checkpoint", "1", NOTHING]),
+        form(["checkpoint", 1, NOTHING]),
+        form(["checkpoint", 1, {"scope": "/", "actors": 0, "runtime": None, "durable": NOTHING}]),
+        form(["checkpoint", 1, {"scope": "/", "actors": 0, "runtime": b"x" * 32, "durable": "x"}]),
     ],
 )
 def test_a_root_of_another_shape_is_damage(body: bytes) -> None:
@@ -334,7 +339,7 @@ def test_a_root_of_another_shape_is_damage(body: bytes) -> None:
     "page",
     [
         ["rows", []],
-        ["actors", {}],
+        ["actors", NOTHING],
         ["actors", [["/app/a"]]],
         ["actors", [["/app/a", "s", 1, None, None, 0, None, [1, 2]]]],
         ["pages", [1]],
@@ -343,14 +348,14 @@ def test_a_root_of_another_shape_is_damage(body: bytes) -> None:
 )
 def test_a_page_of_another_shape_or_with_fewer_actors_is_damage(page: object) -> None:
     body = form(page)
-    root = form(["checkpoint", 1, {"scope": "/app", "actors": 1, "runtime": digest_of_bytes(body), "durable": {}}])
+    root = form(["checkpoint", 1, {"scope": "/app", "actors": 1, "runtime": digest_of_bytes(body), "durable": NOTHING}])
     kept = {digest_of_bytes(each): each for each in (body, root)}
 
     with pytest.raises(ContentDamaged):
         decode(digest_of_bytes(root), nothing_left, kept.get)
 
 
-@pytest.mark.parametrize("volatile", [b"\xc1", form({}), form({"/app/b": [1.0, 2.0]})])
+@pytest.mark.parametrize("volatile", [b"\xc1", form(NOTHING), form({"/app/b": [1.0, 2.0]})])
 def test_times_left_that_do_not_fit_the_timers_are_damage(volatile: bytes) -> None:
     encoded = encode(rich())
 
@@ -359,7 +364,7 @@ def test_times_left_that_do_not_fit_the_timers_are_damage(volatile: bytes) -> No
 
 
 def test_the_content_of_a_newer_release_is_refused_by_name_and_is_no_damage() -> None:
-    body = form(["checkpoint", 2, {}])
+    body = form(["checkpoint", 2, NOTHING])
 
     for read in (
         lambda: decode(digest_of_bytes(body), nothing_left, lambda _: body),

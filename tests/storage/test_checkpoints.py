@@ -36,6 +36,7 @@ from treewarden.storage._canonical import canonical, digest_of_bytes
 from treewarden.storage._checkpoint_pages import encode
 from treewarden.storage._checkpoint_row import KEPT_RECOVERIES, key_of, value_of
 
+NOTHING: dict[str, object] = {}
 NOW = 1_000_000.0
 DAY = 86_400.0
 
@@ -110,9 +111,8 @@ def flip(record: bytes) -> bytes:
     return bytes([record[0] ^ 1]) + record[1:]
 
 
-def swapped(value: bytes) -> Callable[[bytes], bytes]:
-    """Another value under a sound checksum: damage that only the digest tells."""
-    return lambda _: value
+def cut(record: bytes) -> bytes:
+    return record[:3]
 
 
 def test_a_checkpoint_is_in_progress_until_it_is_completed_and_says_everything_about_itself(
@@ -369,7 +369,7 @@ def state_key(state: object) -> bytes:
     ("damage", "why"),
     [
         (flip, "checksum"),
-        (lambda record: record[:3], "fewer than its checksum"),
+        (cut, "fewer than its checksum"),
     ],
 )
 def test_a_checkpoint_with_a_damaged_value_is_passed_over_for_the_one_before_and_named(
@@ -436,9 +436,9 @@ def test_a_damaged_row_is_passed_over_and_named(bench: Bench, wall: Wall) -> Non
     [
         b"\xc1",
         canonical(["checkpoint-row", 1], path="/"),
-        canonical(["checkpoint", 1, {}], path="/"),
-        canonical(["checkpoint-row", 0, {}], path="/"),
-        canonical(["nothing of ours", 1, {}], path="/"),
+        canonical(["checkpoint", 1, NOTHING], path="/"),
+        canonical(["checkpoint-row", 0, NOTHING], path="/"),
+        canonical(["nothing of ours", 1, NOTHING], path="/"),
         canonical(["checkpoint-row", 1, {"scope": 1}], path="/"),
         canonical(["checkpoint-row", 1, {"scope": "/app", "status": "done"}], path="/"),
     ],
@@ -525,7 +525,7 @@ def test_a_recovery_is_written_down_and_uses_nothing_up(bench: Bench, wall: Wall
 
 def test_a_checkpoint_of_a_newer_release_is_refused_by_name_and_nothing_is_collected(bench: Bench, wall: Wall) -> None:
     done = two(bench, wall)
-    body = canonical(["checkpoint", 2, {}], path="/")
+    body = canonical(["checkpoint", 2, NOTHING], path="/")
     newer = value_of(done).replace(done.root.encode() if done.root else b"?", digest_of_bytes(body).hex().encode())
     bench.commit(
         PutRow(Table.CHECKPOINTS, key_of(3), newer),
