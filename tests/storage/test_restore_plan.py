@@ -87,14 +87,13 @@ def test_waiting_messages_and_timers_lie_in_the_mailbox_record_once_and_not_pack
     bench.commit(Put("/app/b#mailbox", "mailbox", 1, 1, {"queue": [b"since"], "timers": []}))
 
     for _ in range(3):
-        made = plan(found, stored(bench.store))
-        bench.commit(*made.operations)
+        bench.commit(*plan(found, stored(bench.store)).operations)
 
     assert kept(bench.store) == {
         "/app/a#mailbox": {"queue": [job.body, job.body], "timers": [[2.5, None, tick.body]]},
         "/app/b": 1,
     }
-    assert made.mailboxes == ("/app/a",)
+    assert plan(found).mailboxes == ("/app/a",)
     assert unpack(job) == "job1"
 
 
@@ -142,7 +141,8 @@ def test_a_process_record_is_neither_written_nor_discarded() -> None:
 
 
 def test_what_is_remembered_of_restarts_is_forgotten() -> None:
-    current = dict.fromkeys(("/app#window", "/app/a#restarts", "/app/new#restarts", "/application#window"), "restarts")
+    paths = ("/app#window", "/app/a#restarts", "/app/new#restarts", "/application#window")
+    current: dict[str, str | None] = dict.fromkeys(paths, "restarts")
 
     made = plan(content(entry("a", 1)), current)
 
