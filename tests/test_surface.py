@@ -10,9 +10,12 @@ import pytest
 
 STORAGE = frozenset(
     """
-    CommitFailed Discard Holder LmdbStore MemoryStore Operation OperationRefused OwnerLock Put Quarantine
-    SchemaTooNew Snapshot SnapshotCorrupt SnapshotMissing SnapshotStore StoreClosed StoreError StoreLocked
-    StoreUnusable
+    ActorChange ActorEntry ActorPart ChangeKind Checkpoint CheckpointCorrupt CheckpointDiff CheckpointMissing
+    Checkpoints CheckpointStatistics CheckpointStatus CheckpointSweep CommitFailed Content ContentDamaged diff
+    Discard DurableChange Holder HolderIdentity KeptTimer LmdbStore MAILBOX_MARK MAILBOX_SCHEMA MemoryStore
+    Migrations Operation OperationRefused OwnerLock PruneReport Put Quarantine Recovered restore_operations
+    RestorePlan SchemaTooNew SchemaUnknown Snapshot SnapshotCorrupt SnapshotMissing SnapshotStore StoreClosed
+    StoreError StoreLocked StoreUnusable Trigger VersionTooNew
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
 )
 

@@ -1,3 +1,21 @@
+from ._checkpoint_content import ActorChange as ActorChange
+from ._checkpoint_content import ActorEntry as ActorEntry
+from ._checkpoint_content import ActorPart as ActorPart
+from ._checkpoint_content import ChangeKind as ChangeKind
+from ._checkpoint_content import CheckpointDiff as CheckpointDiff
+from ._checkpoint_content import Content as Content
+from ._checkpoint_content import DurableChange as DurableChange
+from ._checkpoint_content import HolderIdentity as HolderIdentity
+from ._checkpoint_content import KeptTimer as KeptTimer
+from ._checkpoint_content import diff as diff
+from ._checkpoint_row import Checkpoint as Checkpoint
+from ._checkpoint_row import CheckpointStatus as CheckpointStatus
+from ._checkpoint_row import Trigger as Trigger
+from ._checkpoints import Checkpoints as Checkpoints
+from ._checkpoints import CheckpointStatistics as CheckpointStatistics
+from ._checkpoints import CheckpointSweep as CheckpointSweep
+from ._checkpoints import PruneReport as PruneReport
+from ._checkpoints import Recovered as Recovered
 from ._codec import pack as pack
 from ._codec import unpack as unpack
 from ._contract import Append as Append
@@ -17,10 +35,14 @@ from ._contract import SnapshotStore as SnapshotStore
 from ._contract import StoreState as StoreState
 from ._contract import Table as Table
 from ._contract import TableRow as TableRow
+from ._errors import CheckpointCorrupt as CheckpointCorrupt
+from ._errors import CheckpointMissing as CheckpointMissing
 from ._errors import CommitFailed as CommitFailed
+from ._errors import ContentDamaged as ContentDamaged
 from ._errors import OperationRefused as OperationRefused
 from ._errors import RowCorrupt as RowCorrupt
 from ._errors import SchemaTooNew as SchemaTooNew
+from ._errors import SchemaUnknown as SchemaUnknown
 from ._errors import SnapshotCorrupt as SnapshotCorrupt
 from ._errors import SnapshotMissing as SnapshotMissing
 from ._errors import StoreClosed as StoreClosed
@@ -28,9 +50,15 @@ from ._errors import StoreError as StoreError
 from ._errors import StoreFull as StoreFull
 from ._errors import StoreLocked as StoreLocked
 from ._errors import StoreUnusable as StoreUnusable
+from ._errors import VersionTooNew as VersionTooNew
 from ._lmdb_store import LmdbStore as LmdbStore
 from ._memory_store import MemoryStore as MemoryStore
+from ._migrations import MAILBOX_SCHEMA as MAILBOX_SCHEMA
+from ._migrations import Migrations as Migrations
 from ._owner import Holder as Holder
 from ._owner import OwnerLock as OwnerLock
+from ._restore_plan import MAILBOX_MARK as MAILBOX_MARK
+from ._restore_plan import RestorePlan as RestorePlan
+from ._restore_plan import restore_operations as restore_operations
 
 __all__: list[str]  # noqa: PYI035 - lazy_loader reads the imports above; the names stand once
