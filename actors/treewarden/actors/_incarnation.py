@@ -81,7 +81,12 @@ class Incarnation(Starting):
         go on with what the answer waits for (see `_run_ahead`).
         """
         here = thread.here
-        if (watched and here.incarnation in watched) or here.is_main or len(here.inline) >= INLINE_DEPTH or not self._has_nothing_to_do():
+        if (
+            (watched and here.incarnation in watched)
+            or here.is_main
+            or len(here.inline) >= INLINE_DEPTH
+            or not self._has_nothing_to_do()
+        ):
             return None
         try:
             self._token.pop()
