@@ -31,6 +31,7 @@ from treewarden.actors import (
     spawn,
 )
 from treewarden.actors._status import Status
+from treewarden.actors.testing import ManualClock, StepDispatcher
 from treewarden.storage import (
     Journal,
     MemoryStore,
@@ -42,7 +43,6 @@ from treewarden.storage import (
     Table,
     TableRow,
 )
-from treewarden.actors.testing import ManualClock, StepDispatcher
 
 PATIENCE = 10.0  # seconds; reached only by a test that fails
 QUIET = 0.05  # seconds; ten times what a watchful dispatcher sleeps

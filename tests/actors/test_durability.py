@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import pytest
 
@@ -14,6 +14,7 @@ from treewarden.actors import (
     ActorCrashed,
     ActorDead,
     ActorPath,
+    Address,
     Crashed,
     DeadLetter,
     Durability,
@@ -37,6 +38,7 @@ World = Any  # tests/actors/conftest.py
 HeldStore = Any  # the same
 
 A = ActorPath("/a")
+Message: TypeAlias = int | Callable[[Any], Any]
 PATIENCE = 10.0  # seconds; reached only by a test that fails
 FAILED = CommitFailed(Path("/s"), "input/output error", "look at the disk")
 
@@ -139,7 +141,7 @@ def run(world: World) -> None:
     world.dispatcher.run_until_idle()
 
 
-def ask(world: World, ref: Any, *messages: object) -> list[Any]:
+def ask(world: World, ref: Any, *messages: Message) -> list[Any]:
     """The futures of `messages`, which wait together before the first is handled."""
     return [ref.ask(message, block=False) for message in messages]
 
@@ -201,7 +203,7 @@ def test_a_message_to_an_address_is_held_as_one_to_a_ref_is(durable: World, stor
     target, heard = listen(durable)
     durable.directory.register(ActorPath("/b"), target)
     store.held = True
-    ref.tell(lambda actor: add_and_tell(1, actor.context.address("/b"), "added")(actor))
+    ref.tell(add_and_tell(1, Address.of("/b", durable.system), "added"))
     run(durable)
     before = list(heard)
     store.begin()()
@@ -331,7 +333,7 @@ def test_what_an_actor_tells_itself_is_not_held(durable: World, store: HeldStore
     """Nobody else hears it, and it handles it after what it rests on."""
     ref = start(durable)
     store.held = True
-    ref.tell(lambda actor: add_and_tell(1, actor.actor_ref, 10)(actor))
+    ref.tell(add_and_tell(1, ref, 10))
     run(durable)
     store.begin()()
     durable.settle()
@@ -415,7 +417,11 @@ def test_a_reply_that_somebody_else_sets_is_heard_at_once(durable: World, store:
     """What other threads and actors do is not a turn of this one."""
     ref = start(durable)
     kept: list[Reply[Any]] = []
-    taken, failed = ask(durable, ref, *[lambda actor: kept.append(actor.context.take_reply())] * 2)
+
+    def take(actor: Tally) -> None:
+        kept.append(actor.context.take_reply())
+
+    taken, failed = ask(durable, ref, take, take)
     durable.settle()
     store.held = True
     ref.tell(1)

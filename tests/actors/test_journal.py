@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import pytest
 
@@ -28,6 +28,7 @@ World = Any  # tests/actors/conftest.py
 HeldStore = Any  # the same
 
 A = ActorPath("/a")
+Message: TypeAlias = int | Callable[[Any], Any]
 
 
 class Ledger(Actor):
@@ -91,7 +92,7 @@ def start(world: World, actor_class: type[Actor] = Ledger, **acts: Callable[[Any
     return ref
 
 
-def ask(world: World, ref: Any, *messages: object) -> list[Any]:
+def ask(world: World, ref: Any, *messages: Message) -> list[Any]:
     answers = [ref.ask(message, block=False) for message in messages]
     world.settle()
     return [answer.get(timeout=0) for answer in answers]
@@ -121,8 +122,8 @@ def entries(store: HeldStore) -> list[Any]:
 
 
 def snapshots(store: HeldStore) -> list[Any]:
-    older = store.older(A)
-    return [store.latest(A).state, *([] if older is None else [older.state])]
+    found: list[Any] = [store.latest(A), store.older(A)]
+    return [snapshot.state for snapshot in found if snapshot is not None]
 
 
 def flip(shelf: dict[int, bytes], sequence: int) -> None:
@@ -249,7 +250,12 @@ def test_a_snapshot_that_is_due_holds_nothing_of_a_message_that_crashed(durable:
     ref = start(durable)
     for number in range(1, 6):
         ref.tell(number)
-    ref.tell(lambda actor: (actor.numbers.append(1_000), fail(ValueError("bad"))(actor)))
+
+    def change_and_crash(actor: Ledger) -> None:
+        actor.numbers.append(1_000)
+        raise ValueError("bad")
+
+    ref.tell(change_and_crash)
     durable.settle()
 
     assert [1, 2, 3, 4, 5] == store.latest(A).state
@@ -341,7 +347,7 @@ class Bare(Actor):
     [("snapshot", "overrides no snapshot"), ("restore", "not restore"), ("replay", "overrides no replay")],
 )
 def test_a_class_that_lacks_a_part_fails_at_its_first_start(durable: World, without: str, said: str) -> None:
-    members = {"snapshot": lambda _: 1, "restore": lambda *_: None, "replay": lambda *_: None}
+    members: dict[str, object] = {name: getattr(Ledger, name) for name in ("snapshot", "restore", "replay")}
     del members[without]
     part = type("Part", (Bare,), {"durability": Durability.JOURNAL, **members})
     start(durable, part)
@@ -414,7 +420,8 @@ def test_a_replay_that_raises_fails_the_start_and_nothing_is_set_aside(durable: 
     ask(durable, ref, 1, 2, 3)
     crash(durable, ref)
     for _ in range(2):
-        start(durable, **{"replay 2": fail(ValueError("no twos"))})
+        durable.spawn(Ledger, {"replay 2": fail(ValueError("no twos"))})
+        durable.settle()
         error = start_failure(durable)
 
         assert isinstance(error, StateUnusable)
@@ -471,7 +478,11 @@ def test_a_journal_that_cannot_be_read_fails_the_start(durable: World, store: He
     ref = start(durable)
     crash(durable, ref)
     unreadable = StoreUnusable(Path("/s"), "input/output error", "look at the disk")
-    store.journal = lambda path, *, after: fail(unreadable)(path)
+
+    def journal(path: str, *, after: int) -> None:
+        raise unreadable
+
+    store.journal = journal
     start(durable)
 
     assert start_failure(durable) is unreadable

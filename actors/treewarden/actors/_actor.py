@@ -96,7 +96,7 @@ class Actor(Durable, pykka.Actor):
         accept_pykkas_on_stop(cls)
         _refuse_wrong("mailbox", cls, cls.mailbox, MailboxBound | None, "a MailboxBound or None")
         _refuse_wrong("durability", cls, cls.durability, Durability, "a member of Durability")
-        _refuse_wrong_interval(cls)
+        _refuse_wrong_interval(cls.__name__, cls.snapshot_every)
         _refuse_wrong("dispatcher", cls, cls.dispatcher, DispatcherKind, "SHARED or DEDICATED")
         cls.receives_plainly = cls.handle is Actor.handle and cls._handle_receive is Actor._handle_receive
 
@@ -221,10 +221,9 @@ def _refuse_wrong(name: str, cls: type[Actor], found: object, kind: Any, expecte
         raise TypeError(f"{cls.__name__}.{name}: found {found!r}, expected {expected}")
 
 
-def _refuse_wrong_interval(cls: type[Actor]) -> None:
-    found: object = cls.snapshot_every
+def _refuse_wrong_interval(name: str, found: object) -> None:
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
-        raise TypeError(f"{cls.__name__}.snapshot_every: found {found!r}, expected a number of entries, 1 or more")
+        raise TypeError(f"{name}.snapshot_every: found {found!r}, expected a number of entries, 1 or more")
 
 
 def spawn(

@@ -102,7 +102,8 @@ class Keeping:
                 added.append(self._as_newest(put))
         # Of a state the newest is enough; entries are nothing without those before them.
         self.pending = (*self.pending, *added) if self._is_journal() else tuple(added) or self.pending
-        self.outbox.put(self._said)
+        if self._said:
+            self.outbox.put(self._said)
         self._forget_turn()
 
     def abort_turn(self) -> None:
@@ -133,7 +134,10 @@ class Keeping:
         return put
 
     def _forget_turn(self) -> None:
-        self._recorded, self._said = [], []
+        if self._recorded:
+            self._recorded = []
+        if self._said:
+            self._said = []
 
     # What is on disk
 

@@ -17,7 +17,7 @@ Only an incarnation of these classes is a `KeptIncarnation`; all others are what
 """
 
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, final
 from weakref import ref as weak_reference

@@ -113,18 +113,21 @@ class Outbox:
     __slots__ = ("_entries",)
 
     def __init__(self) -> None:
-        self._entries: deque[Entry] = deque()
+        self._entries: deque[Entry] | None = None  # made with the first: an actor at rest pays for none
 
     def __bool__(self) -> bool:
         return bool(self._entries)
 
     def put(self, entries: Iterable[Entry]) -> None:
         """Add `entries`, as the newest."""
-        self._entries.extend(entries)
+        if self._entries is None:
+            self._entries = deque(entries)
+        else:
+            self._entries.extend(entries)
 
     def holds_for(self, target: "Lanes") -> bool:
         """Whether a message to `target` is among them. On the actor's own turn."""
-        return any(isinstance(entry, Tell) and entry.target is target for entry in self._entries)
+        return any(isinstance(entry, Tell) and entry.target is target for entry in self._entries or ())
 
     def let_go(self) -> None:
         """Have all of them leave."""
@@ -135,6 +138,7 @@ class Outbox:
         """Have them leave; False if one of them must wait for a place: it and those after it stay."""
         while (entry := self._next()) is not None:
             if not entry.leave_nowait():
+                assert self._entries is not None
                 self._entries.appendleft(entry)
                 return False
         return True
@@ -153,7 +157,8 @@ class Outbox:
         return taken
 
     def _next(self) -> Entry | None:
+        entries = self._entries
         try:
-            return self._entries.popleft()
-        except IndexError:
+            return entries.popleft() if entries else None
+        except IndexError:  # another thread took the last one
             return None
