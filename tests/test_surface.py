@@ -26,10 +26,10 @@ ACTORS = frozenset(
     CHILD_ID_RULE child_path ChildAbandoned ChildDeclined ChildExited ChildFailed ChildId ChildNotice ChildReady
     ChildRestarting ChildSpec ChildStarted ChildStartFailed ChildStopped ChildType ChildWaiting Clock
     CommandProbe Context Crashed CrashReport DeadLetter Declined DEDICATED describe_exit Directory Dispatcher
-    DispatcherKind Down Event
+    DispatcherKind Down Durability Event
     EventSink Exited ExitReason ExitSignal Fenced FromEnv Generation Gone GroupRestarting Health Healthy
     HttpProbe Ignore INFINITY Instruments Intensity InvalidChildSpec is_abnormal is_child_id
-    join_pykka_registry Killed ListedTree Liveness Log
+    join_pykka_registry JournalCut Killed ListedTree Liveness Log
     LogFactory MailboxBound MailboxFull ManagedProcess Member MessageFenced Monitor Names Normal Overflow OwnThread
     parse_path PostMortem Probe ProbeFailed
     ProbeRunner ProcessAdopted ProcessExited ProcessReplaced ProcessSpawned ProcessSpec ProcessStuck Readiness

@@ -32,6 +32,7 @@ VALUES: dict[str, Any] = {
     "message": "Increment",
     "last_message": "Increment",
     "log": ("got Increment",),
+    "lost": 3,
     "mailbox": 2,
     "needs": ("db", "cache"),
     "number": 2,

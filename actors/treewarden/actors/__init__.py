@@ -21,6 +21,7 @@ from treewarden.actors._dispatcher import SHARED as SHARED
 from treewarden.actors._dispatcher import Dispatcher as Dispatcher
 from treewarden.actors._dispatcher import DispatcherKind as DispatcherKind
 from treewarden.actors._dispatcher import OwnThread as OwnThread
+from treewarden.actors._durability import Durability as Durability
 from treewarden.actors._errors import ActorCrashed as ActorCrashed
 from treewarden.actors._errors import ActorDead as ActorDead
 from treewarden.actors._errors import AlreadyRegistered as AlreadyRegistered
@@ -54,6 +55,7 @@ from treewarden.actors._events import DeadLetter as DeadLetter
 from treewarden.actors._events import Event as Event
 from treewarden.actors._events import EventSink as EventSink
 from treewarden.actors._events import GroupRestarting as GroupRestarting
+from treewarden.actors._events import JournalCut as JournalCut
 from treewarden.actors._events import MessageFenced as MessageFenced
 from treewarden.actors._events import ProbeFailed as ProbeFailed
 from treewarden.actors._events import ProcessAdopted as ProcessAdopted
@@ -182,6 +184,7 @@ __all__ = [
     "Dispatcher",
     "DispatcherKind",
     "Down",
+    "Durability",
     "Event",
     "EventSink",
     "ExitReason",
@@ -199,6 +202,7 @@ __all__ = [
     "Instruments",
     "Intensity",
     "InvalidChildSpec",
+    "JournalCut",
     "Killed",
     "ListedTree",
     "Liveness",

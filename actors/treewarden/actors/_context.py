@@ -7,7 +7,7 @@ so a zombie thread cannot disturb its successor (supervision.md A.15).
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from treewarden.actors._clock import Clock
-from treewarden.actors._durable import persist
+from treewarden.actors._durable import persist, record
 from treewarden.actors._exits import ExitReason, Normal
 from treewarden.actors._ids import ActorPath, Generation
 from treewarden.actors._incarnation import Incarnation
@@ -200,6 +200,20 @@ class Context:
         if running_incarnation() is not self._incarnation:
             raise RuntimeError(f"persist() of {self.path} was called from outside; tell it a message that persists")
         persist(self._incarnation)
+
+    def record(self, entry: object) -> None:
+        """In a handler or `on_start`: have `entry`, a plain value as in `snapshot()`, written after this turn.
+
+        For an actor with `durability = Durability.JOURNAL`. The next incarnation replays it. What this
+        turn sends and answers leaves once the entry is durable; if the turn crashes it is not written.
+
+        Raises:
+            Fenced: this incarnation was given up on, and the try is counted.
+            OperationRefused: `entry` cannot be stored; says why.
+        """
+        if running_incarnation() is not self._incarnation:
+            raise RuntimeError(f"record() of {self.path} was called from outside; tell it a message that records")
+        record(self._incarnation, entry)
 
     def publish(self, status: object) -> None:
         """Show `status`, a frozen value, to everyone who holds a ref to this actor (`ref.status`)."""

@@ -29,6 +29,7 @@ __all__ = [
     "Event",
     "EventSink",
     "GroupRestarting",
+    "JournalCut",
     "MessageFenced",
     "ProbeFailed",
     "ProcessAdopted",
@@ -356,6 +357,20 @@ class SnapshotFellBack:
 
 @final
 @dataclass(frozen=True, slots=True)
+class JournalCut:
+    """The journal of a durable actor was damaged: the entry `sequence` and all after it, `lost` in number, lie aside.
+
+    The actor started with what came before; the bytes are kept for inspection.
+    """
+
+    path: ActorPath
+    sequence: int
+    why: str
+    lost: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class ApplyStep:
     """A running tree is being made what a definition says; this step (of `of`) is taken next."""
 
@@ -417,6 +432,7 @@ Event: TypeAlias = (
     | StrayEnded
     | SnapshotQuarantined
     | SnapshotFellBack
+    | JournalCut
     | ApplyStep
     | ApplyFailed
     | TreeApplied

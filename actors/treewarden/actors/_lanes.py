@@ -58,8 +58,8 @@ class Lanes(Life, ABC):
             ActorDead: if the actor has ended.
             MailboxFull: if the mailbox has a bound, and no place for it.
         """
-        if watched:
-            self._look_at_sender(message)
+        if watched and self._look_at_sender(message):
+            return
         if self._exit_reason is not None:
             raise self._dead()
         if self.room is None:
@@ -84,6 +84,9 @@ class Lanes(Life, ABC):
             sender.refuse(message)
         if self._exit_reason is not None:
             raise self._dead()
+        if sender is not None and sender.holds_back(self, message):
+            _note_sent(sender, message)
+            return True
         if not room.put(message):
             return False
         if sender is not None:  # only now: it may have been offered before
@@ -111,14 +114,17 @@ class Lanes(Life, ABC):
         if self._token:
             self._wake()
 
-    def _look_at_sender(self, message: object) -> None:
+    def _look_at_sender(self, message: object) -> bool:
+        """Refuse or note what is sent; whether its sender sends it later, by itself."""
         sender = running_incarnation()
         if sender is None:
-            return
+            return False
         if sender.is_fenced():
             sender.refuse(message)
-        if self._exit_reason is None:
-            _note_sent(sender, message)
+        if self._exit_reason is not None:
+            return False
+        _note_sent(sender, message)
+        return sender.holds_back(self, message)
 
     def _given_up_on(self) -> ActorDead:
         return ActorDead(f"{self.path} was given up on while it handled this message")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from treewarden.actors._dispatcher import OwnThread
     from treewarden.actors._incarnation import Incarnation
     from treewarden.actors._instruments import Instrument
+    from treewarden.actors._keeping import Keeping
     from treewarden.actors._lanes import Lanes
     from treewarden.actors._links import Ties
     from treewarden.actors._snapshots import Claim
@@ -89,8 +90,9 @@ class _Here:
 
 thread: Final = _Thread()
 
-# Those that are being run and whose sends must be looked at: they are fenced, or instrumented. It is
-# empty nearly always, and then a send need not find out who sends. One for the whole process, as threads are.
+# Those that are being run and whose sends must be looked at: they are fenced, instrumented, or keep their state and
+# what they say until it is written. It is empty nearly always where there are none of the last, and then a send need
+# not find out who sends. One for the whole process, as threads are.
 watched: Final[list["Life"]] = []
 
 
@@ -316,6 +318,16 @@ class Life:
         here = thread.here
         asker = here.incarnation
         return _NOBODY if asker is None else asker.system.asks.waiting(asker, self, reply, here.inline)
+
+    # What is different if its state is written by itself; see `_kept`
+
+    def keeping(self) -> "Keeping | None":
+        """What is still to be written of it; None if it writes only when it asks for that."""
+        return None
+
+    def holds_back(self, target: "Lanes", message: object) -> bool:  # noqa: ARG002 - for the one that does
+        """Whether it sends `message`, which its code sends to `target` now, later and by itself."""
+        return False
 
     # What a fenced one may not do
 

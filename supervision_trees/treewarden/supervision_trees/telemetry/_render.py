@@ -24,6 +24,7 @@ from treewarden.actors import (
     Event,
     Gone,
     GroupRestarting,
+    JournalCut,
     Killed,
     MessageFenced,
     Normal,
@@ -145,6 +146,8 @@ def _say(event: Event) -> tuple[Level, str]:
             return "error", f"the stored record of {path} is corrupt and was set aside: {why}"
         case SnapshotFellBack(path, sequence, _):
             return "error", f"{path} goes on from its older snapshot {sequence}: the newest could not be used"
+        case JournalCut(path, sequence, why, lost):
+            return "error", f"the journal of {path} was cut at entry {sequence}, {lost} set aside: {why}"
         case ApplyStep(path, action, why, number, of):
             return "info", f"apply, step {number} of {of}: {action} {path}{f' ({why})' if why else ''}"
         case ApplyFailed(path, action, why, number, of):
