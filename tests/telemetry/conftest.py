@@ -18,6 +18,15 @@ EVENT_CLASSES: tuple[type[Event], ...] = typing.get_args(Event)
 
 # One sensible value for each field name; a field that is not here fails the tests until it is.
 VALUES: dict[str, Any] = {
+    "actors": 12,
+    "added": 4096,
+    "freed": 8192,
+    "numbers": (1, 2),
+    "paused": 0.004,
+    "stalled_for": 2.5,
+    "state_dir": "/srv/dev/.treewarden",
+    "states": 7,
+    "trigger": "periodic",
     "abandoned": ("/dev/stuck",),
     "action": "restart",
     "after": 5.0,

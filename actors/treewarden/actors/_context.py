@@ -256,12 +256,12 @@ def _resolved(target: ActorRef[Any] | Address) -> tuple[ActorRef[Any] | Address,
 class _Delayed:
     """A message on its way to its own actor: the callback of its timer, and the handle to it."""
 
-    __slots__ = ("_incarnation", "_message", "_timer", "due")
+    __slots__ = ("_due", "_incarnation", "_message", "_timer")
 
     def __init__(self, incarnation: Incarnation, delay: float, message: object) -> None:
         self._incarnation: Incarnation | None = incarnation  # None once it is over
         self._message = message
-        self.due = incarnation.system.clock.monotonic() + delay
+        self._due = incarnation.system.clock.monotonic() + delay
         self._timer = incarnation.system.timers.after(delay, self)
         incarnation.keep_timer(self)
 
@@ -273,6 +273,10 @@ class _Delayed:
 
     def is_pending(self) -> bool:
         return self._incarnation is not None
+
+    def message_once(self) -> tuple[float, object] | None:
+        message = self._message  # before the look: whoever lets go does so in this order
+        return None if self._incarnation is None else (self._due, message)
 
     def cancel(self) -> bool:
         taken = self._timer.cancel()
@@ -308,6 +312,9 @@ class _Repeating:
 
     def is_pending(self) -> bool:
         return not self._cancelled
+
+    def message_once(self) -> tuple[float, object] | None:
+        return None
 
     def cancel(self) -> bool:
         was_pending = not self._cancelled

@@ -13,7 +13,7 @@ from treewarden.actors._errors import TreewardenError
 from treewarden.actors._exits import ExitReason, Normal, Shutdown
 from treewarden.actors._ids import ActorPath
 from treewarden.actors._snapshots import ACTOR_SCHEMA, Claim, ClaimLost, Snapshots
-from treewarden.storage import Append, Operation, Put, pack
+from treewarden.storage import Append, HolderIdentity, Operation, Put, pack
 
 if TYPE_CHECKING:
     from treewarden.actors._life import Life
@@ -49,6 +49,10 @@ class Durable:
     snapshot_schema: ClassVar[str | None] = None
     """The name the state is stored under; None for the class's own path. Set it when the class moves."""
 
+    durable_messages: ClassVar[tuple[type, ...]] = ()
+    """Types whose messages a checkpoint keeps while they wait or a `send_after` has yet to send them: dataclasses,
+    or plain ones such as `dict`. Do not set a timer for such a message again in `on_start`: it is back already."""
+
     @classmethod
     def is_durable(cls) -> bool:
         """Whether the state of such an actor is kept: its class overrides `snapshot()`."""
@@ -78,6 +82,14 @@ class Durable:
         version. If it raises, the start fails, and nothing that is stored is touched.
         """
         raise TypeError(f"{class_path(type(self))} is of class JOURNAL but overrides no replay(entry)")
+
+    def lease_holder(self) -> HolderIdentity | None:
+        """The process that holds what this state stands for, if it stands for that: a lease, a managed process.
+
+        A checkpoint keeps it with the state, and does not bring the state back once that process has
+        ended: whatever it held is somebody else's by then.
+        """
+        return None
 
     def migrate(self, state: Any, from_version: int) -> Any:  # noqa: ARG002 - for those who override it
         """`state`, written as version `from_version`, in the shape of the version after it.

@@ -269,6 +269,11 @@ class KeptIncarnation(Incarnation):
             self._drop_words()
         super()._leave()
 
+    def is_at_boundary(self) -> bool:
+        """Not while something waits to be written, or to leave after that."""
+        keeping = self._keeping
+        return super().is_at_boundary() and not (keeping.setback or keeping.pending or keeping.outbox)
+
     def _has_work(self) -> bool:
         keeping = self._keeping
         if self._exit_reason is None and (keeping.setback is not None or keeping.outbox):

@@ -18,6 +18,7 @@ Not promised: anything without a GIL.
 import math
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from pykka import messages as pykka_messages
@@ -208,6 +209,10 @@ class Lanes(Life, ABC):
             self._turn_away()
             self.refuse(in_hand.reply)
         return in_hand.reply
+
+    def put_first(self, messages: Sequence[object]) -> None:
+        """Have `messages` before all that waits; on its own turn, for one that starts."""
+        self._user_lane.extendleft(reversed(messages))
 
     # Being held, by whoever takes a cut
 

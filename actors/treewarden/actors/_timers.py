@@ -201,6 +201,10 @@ class KeptTimer(Timer, Protocol):
         """Whether it may still run."""
         ...
 
+    def message_once(self) -> tuple[float, object] | None:
+        """When (monotonic seconds) it tells its actor which message; None if it repeats that, or is over."""
+        ...
+
 
 @final
 class TimerGroup:
@@ -226,6 +230,10 @@ class TimerGroup:
     def timers(self) -> tuple[KeptTimer, ...]:
         """Those that are kept; some may be over."""
         return tuple(self._kept)
+
+    def message_once(self) -> tuple[float, object] | None:
+        """None: each of its timers has its own."""
+        return None
 
     def is_pending(self) -> bool:
         """Whether one of them may still run."""

@@ -51,13 +51,16 @@ from ._errors import StoreFull as StoreFull
 from ._errors import StoreLocked as StoreLocked
 from ._errors import StoreUnusable as StoreUnusable
 from ._errors import VersionTooNew as VersionTooNew
+from ._kept_mailbox import MAILBOX_MARK as MAILBOX_MARK
+from ._kept_mailbox import KeptMailbox as KeptMailbox
+from ._kept_mailbox import mailbox_path as mailbox_path
+from ._kept_mailbox import read_mailbox as read_mailbox
 from ._lmdb_store import LmdbStore as LmdbStore
 from ._memory_store import MemoryStore as MemoryStore
 from ._migrations import MAILBOX_SCHEMA as MAILBOX_SCHEMA
 from ._migrations import Migrations as Migrations
 from ._owner import Holder as Holder
 from ._owner import OwnerLock as OwnerLock
-from ._restore_plan import MAILBOX_MARK as MAILBOX_MARK
 from ._restore_plan import RestorePlan as RestorePlan
 from ._restore_plan import restore_operations as restore_operations
 

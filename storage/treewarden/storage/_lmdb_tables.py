@@ -250,7 +250,7 @@ class Tables:
         with txn.cursor(db=database) as cursor:
             if cursor.set_range(_key(digest, start)):
                 for key, value in cursor.iternext():
-                    if key[:_DIGEST_BYTES] != digest:
+                    if bytes(key[:_DIGEST_BYTES]) != digest:
                         return
                     yield int.from_bytes(key[_DIGEST_BYTES:], "big"), value
 

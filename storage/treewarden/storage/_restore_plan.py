@@ -20,11 +20,10 @@ from typing import Final, final
 
 from treewarden.storage._checkpoint_content import ActorEntry, Content, HolderIdentity, is_within
 from treewarden.storage._contract import Discard, Operation, Put
-from treewarden.storage._migrations import MAILBOX_SCHEMA, MIGRATIONS
+from treewarden.storage._kept_mailbox import MAILBOX_MARK, put_mailbox
 
-__all__ = ["MAILBOX_MARK", "PROCESS_SCHEMA", "RestorePlan", "restore_operations"]
+__all__ = ["PROCESS_SCHEMA", "RestorePlan", "restore_operations"]
 
-MAILBOX_MARK: Final = "#mailbox"  # no child id has a '#' in it
 PROCESS_SCHEMA: Final = "treewarden.process"
 
 _GENERATION: Final = 0  # generations begin anew in each runtime
@@ -106,9 +105,6 @@ def _state(entry: ActorEntry) -> Iterator[Put]:
 
 
 def _mailbox(entry: ActorEntry) -> Iterator[Put]:
-    if entry.queue or entry.timers:
-        state = {
-            "queue": [message.body for message in entry.queue],
-            "timers": [[timer.seconds_left, timer.repeat_every, timer.message.body] for timer in entry.timers],
-        }
-        yield Put(entry.path + MAILBOX_MARK, MAILBOX_SCHEMA, MIGRATIONS.newest(MAILBOX_SCHEMA), _GENERATION, state)
+    put = put_mailbox(entry)
+    if put is not None:
+        yield put

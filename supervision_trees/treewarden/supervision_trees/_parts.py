@@ -1,15 +1,20 @@
 """The runtime's own parts as supervised actors, below `/system`."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from treewarden.actors import Actor, ExitReason
+from treewarden.actors import Actor, ActorPath, CutFailed, ExitReason
+from treewarden.storage import StoreError, Trigger
+from treewarden.supervision_trees._checkpointing import Checkpointing
+from treewarden.supervision_trees._control import CommandRefused
 from treewarden.supervision_trees.console import CommandExecutor, ConsoleServer
 
-__all__ = ["ConsoleActor"]
+__all__ = ["CheckpointActor", "ConsoleActor", "TakeCheckpoint"]
 
 CLOSING = 2.0  # seconds for answers in flight
+PAUSE = 1.0  # seconds that a tree may stand still for a checkpoint that nobody waits for
 
 
 @final
@@ -47,3 +52,39 @@ class ConsoleActor(Actor):
     def on_stop(self, reason: ExitReason | None = None) -> None:  # noqa: ARG002 - every end is the same here
         """Close connections, end the thread, unlink the socket."""
         self._server.close(CLOSING)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class TakeCheckpoint:
+    """Take a checkpoint of the subtree at `path` soon. Of those that wait for the same subtree one is taken."""
+
+    path: ActorPath
+    trigger: Trigger
+
+
+class CheckpointActor(Actor):
+    """Takes the checkpoints that nobody waits for: every `every` seconds, and when an actor asks; and prunes them.
+
+    One that comes to nothing is told as an event, and the next one is taken in its time.
+    """
+
+    def __init__(self, checkpointing: Checkpointing, root: ActorPath, every: float | None, keep: float) -> None:
+        super().__init__()
+        self._checkpointing, self._root, self._every, self._keep = checkpointing, root, every, keep
+
+    def on_start(self) -> None:
+        """Set the timer."""
+        if self._every is not None:
+            self.context.send_every(self._every, TakeCheckpoint(self._root, Trigger.PERIODIC))
+
+    def on_receive(self, message: object) -> None:
+        """Take the one that is asked for, then remove what is old."""
+        if not isinstance(message, TakeCheckpoint):
+            super().on_receive(message)
+            return
+        # What failed was told by the event; a disk that is full or a handler that is long is no defect of this actor.
+        with contextlib.suppress(CutFailed, CommandRefused, StoreError):
+            self._checkpointing.take(message.path, message.trigger, within=PAUSE)
+        with contextlib.suppress(StoreError):
+            self._checkpointing.prune(older_than=self._keep)

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from treewarden.supervision_trees.cli._changes import restart, start, stop
+from treewarden.supervision_trees.cli._checkpoint import CHECKPOINT
 from treewarden.supervision_trees.cli._definitions import check, init, schema
 from treewarden.supervision_trees.cli._down import down
 from treewarden.supervision_trees.cli._output import Failed, notice
@@ -84,6 +85,7 @@ def _make_app() -> typer.Typer:
     app.callback()(_options)
     for command in (init, check, schema, plan, apply, up, down, ps, tree, show, logs, events, start, stop, restart):
         app.command()(command)
+    app.add_typer(CHECKPOINT, name="checkpoint")
     return app
 
 
