@@ -259,6 +259,18 @@ def test_a_commit_that_fails_leaves_nothing_of_the_checkpoint_and_its_error_is_t
         checkpoints.latest("/app")
 
 
+def test_a_failure_with_any_text_is_written_down(bench: Bench, wall: Wall) -> None:
+    """CK7."""
+    checkpoints = open_on(bench.store, wall)
+    number = checkpoints.begin("/app", Trigger.MANUAL)
+
+    assert checkpoints.fail(number, "no file \udcff" + "!" * 20_000_000) is None
+
+    why = checkpoints.get(number).why or ""
+    assert why.startswith("no file \\udcff!!")
+    assert len(why) < 3000
+
+
 def test_only_what_is_in_progress_can_be_completed_or_fail(bench: Bench, wall: Wall) -> None:
     """CK7: a late report of a failure does not undo a checkpoint."""
     checkpoints = open_on(bench.store, wall)
