@@ -1,5 +1,7 @@
 """Checkpoints in a store: made, found again, verified, pruned. Every test runs on both stores."""
 
+import signal
+import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -20,6 +22,7 @@ from treewarden.storage import (
     Content,
     DropRow,
     KeptTimer,
+    LmdbStore,
     Operation,
     OperationRefused,
     PruneReport,
@@ -31,6 +34,7 @@ from treewarden.storage import (
     Trigger,
     VersionTooNew,
     pack,
+    unpack,
 )
 from treewarden.storage._canonical import canonical, digest_of_bytes
 from treewarden.storage._checkpoint_pages import encode
@@ -253,6 +257,18 @@ def test_a_commit_that_fails_leaves_nothing_of_the_checkpoint_and_its_error_is_t
     assert len(checkpoints.all()) == 1
     with pytest.raises(CheckpointMissing):
         checkpoints.latest("/app")
+
+
+def test_a_failure_with_any_text_is_written_down(bench: Bench, wall: Wall) -> None:
+    """CK7."""
+    checkpoints = open_on(bench.store, wall)
+    number = checkpoints.begin("/app", Trigger.MANUAL)
+
+    assert checkpoints.fail(number, "no file \udcff" + "!" * 20_000_000) is None
+
+    why = checkpoints.get(number).why or ""
+    assert why.startswith("no file \\udcff!!")
+    assert len(why) < 3000
 
 
 def test_only_what_is_in_progress_can_be_completed_or_fail(bench: Bench, wall: Wall) -> None:
@@ -665,3 +681,55 @@ def test_pruning_and_making_at_once_lose_nothing(bench: Bench, wall: Wall) -> No
         pruning.join()
 
     assert len(made) == 30
+
+
+def state_of(found: Content) -> object:
+    state = found.runtime["/app/a"].state
+    assert state is not None
+    return unpack(state)
+
+
+@pytest.fixture
+def after_kill(
+    tmp_path: Path,
+    wall: Wall,
+    start_program: Callable[..., "subprocess.Popen[str]"],
+    open_store: Callable[..., LmdbStore],
+) -> Callable[..., Checkpoints]:
+    """The checkpoints that a runtime leaves which made two and was killed at a point in a step."""
+
+    def kill(point: str, step: str, nth: int) -> Checkpoints:
+        died = start_program("crash_in_checkpoint.py", str(tmp_path), point, step, str(nth))
+        assert died.communicate(timeout=60)[0].split() == ["two"]
+        assert died.returncode == -signal.SIGKILL
+        return open_on(open_store(tmp_path), wall)
+
+    return kill
+
+
+@pytest.mark.parametrize(
+    ("point", "nth", "done"),
+    [("COMMIT_BEFORE", 1, 0), ("COMMIT_AFTER", 1, 1), ("COMMIT_BEFORE", 2, 1), ("COMMIT_AFTER", 2, 2)],
+)
+@pytest.mark.parametrize("step", ["make", "prune"])
+def test_a_runtime_that_is_killed_at_any_commit_leaves_whole_checkpoints_and_what_a_sweep_finds(
+    after_kill: Callable[..., Checkpoints], step: str, point: str, nth: int, done: int
+) -> None:
+    """CK8, CK18."""
+    checkpoints = after_kill(point, step, nth)
+
+    swept = checkpoints.sweep()
+
+    found = checkpoints.latest("/app")
+    assert found.skipped == ()
+    if step == "make":
+        assert swept.failed == ((3,) if done == 1 else ())
+        assert state_of(found.content) == (3 if done == 2 else 2)
+        assert len(checkpoints.all()) == (2 if done == 0 else 3)
+        assert swept.values_removed == 0
+    else:
+        assert state_of(found.content) == 2
+        assert len(checkpoints.all()) == (2 if done == 0 else 1)
+        assert (swept.values_removed > 0) == (done == 1)
+    checkpoints.prune(older_than=0, now=NOW + 1)
+    assert checkpoints.statistics().values == len(encode(found.content).values) + 1

@@ -6,8 +6,9 @@ no second checkpoint: the one that is there is confirmed. What is read is verifi
 one is passed over for the one before, and named; an error of the medium is never "there is none" (CK13).
 
 One object for each store; safe from any thread, but not from the callback of a commit's future, for it
-waits for commits. Not promised: that several `begin` without `complete` become one, or that a
-checkpoint is a point in time; whoever collects the content sees to that.
+waits for commits. Of two that are made at once the one begun later counts as the newer: collect the
+content after `begin`. Not promised: that a checkpoint is a point in time; whoever collects its content
+sees to that.
 """
 
 import threading
@@ -46,6 +47,7 @@ from treewarden.storage._retention import CheckpointMark, Standing, checkpoints_
 
 __all__ = ["CheckpointStatistics", "CheckpointSweep", "Checkpoints", "PruneReport", "Recovered"]
 
+_LONGEST_WHY: Final = 2000  # characters
 _DROPS_AT_ONCE: Final = 1024  # a transaction that dirties too many pages holds up everybody else's commits
 
 
@@ -183,7 +185,7 @@ class Checkpoints:
         try:
             with self._lock:
                 begun = self._in_progress(number)
-                self._commit([put_row(replace(begun, status=CheckpointStatus.FAILED, why=why))])
+                self._commit([put_row(replace(begun, status=CheckpointStatus.FAILED, why=_mended(why)))])
                 self._begun.discard(number)
         except StoreError as error:
             return error
@@ -366,6 +368,11 @@ class Checkpoints:
 
     def _commit(self, operations: Sequence[Operation]) -> None:
         self._store.commit(operations).result()
+
+
+def _mended(why: str) -> str:
+    # The text of an error may hold what cannot be stored, as the bytes of a file's name.
+    return why[:_LONGEST_WHY].encode(errors="backslashreplace").decode()
 
 
 def _size(values: Sequence[StoredValue]) -> int:

@@ -1,57 +1,18 @@
-"""What has been kept long enough: which checkpoints go, and which event rows.
+"""What has been kept long enough: which checkpoints go.
 
 Pure: no clock, no store. Order is by number, never by time: a clock that was set back changes when
-something goes, and never which of two things is the newer one. The newest of each kind stays whatever
-its age: the newest good checkpoint of each scope, for it is what a recovery needs, and the row with the
-highest number, for the next number is made from it. Not promised: that bytes are freed at once, since
-LMDB gives pages back to itself and not to the file system.
+a checkpoint goes, and never which of two is the newer one. Whatever its age, the newest good one of
+each scope stays, for it is what a recovery needs, and so does the highest number, for the next one is
+made from it. Not promised: that bytes are freed at once, since LMDB gives pages back to itself and
+not to the file system.
 """
 
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import final
 
-__all__ = ["CheckpointMark", "EventMark", "Standing", "checkpoints_to_drop", "events_to_drop"]
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class EventMark:
-    """What retention knows of one row of events: its number, its wall time, and its bytes."""
-
-    number: int
-    written_at: float
-    size: int
-
-
-def events_to_drop(
-    oldest_first: Iterable[EventMark], *, total_bytes: int, max_bytes: int, max_age: float, now: float
-) -> tuple[int, ...]:
-    """The numbers of the rows to drop: from the oldest on, until the rest is neither too large nor too old.
-
-    The last row given is never dropped, so give at least one more than may go. Rows are taken from
-    `oldest_first` only as far as they are needed.
-
-    Args:
-        oldest_first: the rows in the order of their numbers; the beginning of all there are is enough.
-        total_bytes: the size of all rows, also of those not given.
-        max_bytes: how large the rest may be.
-        max_age: seconds that a row may lie; one from the future is as good as new.
-        now: wall seconds.
-    """
-    return tuple(_events_to_drop(iter(oldest_first), total_bytes, max_bytes, now - max_age))
-
-
-def _events_to_drop(rows: Iterator[EventMark], rest: int, max_bytes: int, oldest: float) -> Iterator[int]:
-    row = next(rows, None)
-    while row is not None and (rest > max_bytes or row.written_at < oldest):
-        following = next(rows, None)
-        if following is None:
-            return
-        yield row.number
-        rest -= row.size
-        row = following
+__all__ = ["CheckpointMark", "Standing", "checkpoints_to_drop"]
 
 
 @final
