@@ -22,7 +22,7 @@ from treewarden.actors import (
     StateUnusable,
     Unresponsive,
 )
-from treewarden.storage import Append, Discard, OperationRefused, Put, SnapshotMissing, StoreUnusable
+from treewarden.storage import Append, Discard, Journal, OperationRefused, Put, SnapshotMissing, StoreUnusable
 
 World = Any  # tests/actors/conftest.py
 HeldStore = Any  # the same
@@ -118,7 +118,8 @@ def fail(error: BaseException) -> Callable[[object], object]:
 
 
 def entries(store: HeldStore) -> list[Any]:
-    return [entry.entry for entry in store.journal(A, after=0).entries]
+    found: Journal = store.journal(A, after=0)
+    return [entry.entry for entry in found.entries]
 
 
 def snapshots(store: HeldStore) -> list[Any]:
