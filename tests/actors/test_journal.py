@@ -105,8 +105,7 @@ def crash(world: World, ref: Any) -> None:
 
 
 def numbers(world: World, ref: Any) -> list[int]:
-    [found] = ask(world, ref, lambda actor: list(actor.numbers))
-    assert isinstance(found, list)
+    found: list[int] = ask(world, ref, lambda actor: list(actor.numbers))[0]
     return found
 
 
