@@ -1,8 +1,10 @@
 """What a durable actor changed is written by itself, and what it said is heard only then (decision 0022)."""
 
+import random
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
@@ -32,7 +34,9 @@ from treewarden.actors import (
     Started,
     Unresponsive,
 )
-from treewarden.storage import CommitFailed, OperationRefused, SnapshotMissing
+from treewarden.storage import CommitFailed, LmdbStore, OperationRefused, SnapshotMissing
+
+from .conftest import in_threads
 
 World = Any  # tests/actors/conftest.py
 HeldStore = Any  # the same
@@ -1037,3 +1041,63 @@ def test_kills_at_any_moment_lose_nothing_that_was_answered(threaded: World, sto
         except SnapshotMissing:
             assert 0 == answered
         answered = max(answered, stored(store)) if store.commits else 0
+
+
+class Ledger(Tally):
+    """Does so by a journal."""
+
+    durability = Durability.JOURNAL
+    snapshot_every = 7
+
+    def on_receive(self, message: Any) -> Any:
+        if not callable(message):
+            self.context.record(message)
+        return super().on_receive(message)
+
+    def replay(self, entry: int) -> None:
+        self.sum += entry
+
+
+def end_somehow(ref: Any, answers: list[Any], chance: random.Random) -> None:
+    """Kill, give up on, stop or crash it: now, or on the thread that lets one of `answers` be heard."""
+    acts: list[Callable[[], object]] = [
+        ref.kill,
+        lambda: ref.incarnation().abandon(Unresponsive(1.0)),
+        ref.request_stop,
+        lambda: ref.tell(fail(ValueError("bad"))),
+    ]
+    act = chance.choice(acts)
+    if chance.random() < 0.5:
+        chance.choice(answers).when_done(act)
+    else:
+        act()
+
+
+@pytest.mark.parametrize("actor_class", [Tally, Ledger])
+def test_ends_of_every_kind_at_any_moment_lose_and_double_nothing_on_a_real_disk(
+    threads: World, tmp_path: Path, actor_class: type[Actor]
+) -> None:
+    """Each incarnation begins at least where the last answer of the one before it was."""
+    store = LmdbStore.open(tmp_path / "store")
+    with_store(threads, store)
+
+    def client(number: int) -> None:
+        chance, path, highest = random.Random(number), f"/{number}", 0
+        for _ in range(10):
+            ref = threads.spawn(actor_class, {}, path=path)
+            answers = [ref.ask(1, block=False) for _ in range(chance.randint(1, 40))]
+            end_somehow(ref, answers, chance)
+            for answer in answers:
+                try:
+                    heard = answer.get(timeout=PATIENCE)
+                except ActorDead:
+                    continue
+                assert heard > highest
+                highest = heard
+            ref.wait_stopped(timeout=PATIENCE)
+        ref = threads.spawn(actor_class, {}, path=path)
+        assert highest < ref.ask(1, timeout=PATIENCE)
+
+    in_threads(*(partial(client, number) for number in range(4)))
+    threads.end_all()
+    store.close()

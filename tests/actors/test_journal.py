@@ -22,7 +22,7 @@ from treewarden.actors import (
     StateUnusable,
     Unresponsive,
 )
-from treewarden.storage import Append, Discard, OperationRefused, Put, SnapshotMissing, StoreUnusable
+from treewarden.storage import Append, Discard, Journal, OperationRefused, Put, SnapshotMissing, StoreUnusable
 
 World = Any  # tests/actors/conftest.py
 HeldStore = Any  # the same
@@ -105,8 +105,7 @@ def crash(world: World, ref: Any) -> None:
 
 
 def numbers(world: World, ref: Any) -> list[int]:
-    [found] = ask(world, ref, lambda actor: list(actor.numbers))
-    assert isinstance(found, list)
+    found: list[int] = ask(world, ref, lambda actor: list(actor.numbers))[0]
     return found
 
 
@@ -118,7 +117,8 @@ def fail(error: BaseException) -> Callable[[object], object]:
 
 
 def entries(store: HeldStore) -> list[Any]:
-    return [entry.entry for entry in store.journal(A, after=0).entries]
+    found: Journal = store.journal(A, after=0)
+    return [entry.entry for entry in found.entries]
 
 
 def snapshots(store: HeldStore) -> list[Any]:

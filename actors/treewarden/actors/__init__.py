@@ -5,6 +5,7 @@ from treewarden.actors._actor import spawn as spawn
 from treewarden.actors._asking import AskInFlight as AskInFlight
 from treewarden.actors._asking import Asks as Asks
 from treewarden.actors._capture import capture as capture
+from treewarden.actors._checkpoint_requests import CheckpointRequests as CheckpointRequests
 from treewarden.actors._child_spec import BRUTAL_KILL as BRUTAL_KILL
 from treewarden.actors._child_spec import INFINITY as INFINITY
 from treewarden.actors._child_spec import Backoff as Backoff
@@ -170,6 +171,7 @@ __all__ = [
     "Backoff",
     "BrutalKill",
     "CheckpointFailed",
+    "CheckpointRequests",
     "CheckpointRestored",
     "CheckpointTaken",
     "CheckpointsPruned",

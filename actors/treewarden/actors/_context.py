@@ -6,6 +6,7 @@ so a zombie thread cannot disturb its successor (supervision.md A.15).
 
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
+from treewarden.actors._checkpoint_requests import CheckpointRequests
 from treewarden.actors._clock import Clock
 from treewarden.actors._durable import persist, record
 from treewarden.actors._exits import ExitReason, Normal
@@ -18,6 +19,7 @@ from treewarden.actors._ref import ActorRef, Address
 from treewarden.actors._reply import Reply
 from treewarden.actors._system import ActorSystem, Log
 from treewarden.actors._timers import Timer
+from treewarden.storage import Trigger
 
 if TYPE_CHECKING:
     from treewarden.actors._child_spec import ChildSpec
@@ -101,6 +103,16 @@ class Context:
         if not period > 0:
             raise ValueError(f"send_every({period!r}): expected a period in seconds, above 0")
         return _Repeating(self._incarnation, period, message)
+
+    def request_checkpoint(self, trigger: Trigger = Trigger.ITERATION) -> None:
+        """Have a checkpoint of this actor and all below it taken soon, after the message in hand; nobody waits for it.
+
+        Of several requests that wait one is carried out. Nothing where the runtime takes no checkpoints.
+        """
+        self.ensure_current()
+        requests = self._incarnation.system.find_service(CheckpointRequests)
+        if requests is not None:
+            requests.take_up(self._incarnation.path, trigger)
 
     def monitor(self, target: ActorRef[Any] | Address) -> Monitor:
         """Have this actor told one `Down` when `target` has ended, at once if it has already.

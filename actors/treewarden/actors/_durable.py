@@ -8,12 +8,13 @@ A crash or a kill writes nothing of the message in hand: the state in memory may
 
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
+from treewarden import storage  # for `pack`, which loads the codec when it is first used, not when this is imported
 from treewarden.actors._durability import Durability
 from treewarden.actors._errors import TreewardenError
 from treewarden.actors._exits import ExitReason, Normal, Shutdown
 from treewarden.actors._ids import ActorPath
 from treewarden.actors._snapshots import ACTOR_SCHEMA, Claim, ClaimLost, Snapshots
-from treewarden.storage import Append, HolderIdentity, Operation, Put, pack
+from treewarden.storage import Append, HolderIdentity, Operation, Put
 
 if TYPE_CHECKING:
     from treewarden.actors._life import Life
@@ -137,7 +138,7 @@ def record(incarnation: "Life", entry: object) -> None:
     if not keeping.in_turn:
         raise RuntimeError(f"{incarnation.path} called record() in on_stop; an orderly end writes the whole state")
     # Packed here, so that what cannot be stored is refused at its line, and a later change of it is none.
-    packed = pack(incarnation.path, entry)
+    packed = storage.pack(incarnation.path, entry)
     keeping.record(Append(incarnation.path, *_stamp(incarnation), packed))
 
 
@@ -167,7 +168,7 @@ def compose(incarnation: "Life") -> Put:
         BaseException: what `snapshot()` raised.
     """
     assert incarnation.actor is not None
-    return Put(incarnation.path, *_stamp(incarnation), pack(incarnation.path, incarnation.actor.snapshot()))
+    return Put(incarnation.path, *_stamp(incarnation), storage.pack(incarnation.path, incarnation.actor.snapshot()))
 
 
 def commit(incarnation: "Life", *operations: Operation) -> None:

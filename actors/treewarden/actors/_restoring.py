@@ -19,6 +19,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Never, final
 
+from treewarden import storage  # for `pack`, as in `_durable`
 from treewarden.actors._durability import Durability
 from treewarden.actors._durable import Durable, PersistedTooEarly, class_path, commit, compose, schema_of
 from treewarden.actors._errors import StateUnusable, describe_error
@@ -34,7 +35,6 @@ from treewarden.storage import (
     Snapshot,
     SnapshotCorrupt,
     SnapshotMissing,
-    pack,
 )
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class _Recovery:
             self._replayed = 0
         else:
             generation = self._incarnation.generation
-            put = Put(self._path, older.schema, older.version, generation, pack(self._path, older.state))
+            put = Put(self._path, older.schema, older.version, generation, storage.pack(self._path, older.state))
         commit(self._incarnation, put)
         self._found(put)
         self._incarnation.system.events.emit(SnapshotFellBack(self._path, older.sequence, older.written_at))
@@ -246,7 +246,7 @@ class _Recovery:
         if self._incarnation.keeping() is None or snapshot.version != self._actor.snapshot_version:
             return None
         # Before the actor has it: it may change what it is given.
-        packed = pack(self._path, snapshot.state)
+        packed = storage.pack(self._path, snapshot.state)
         return Put(self._path, snapshot.schema, snapshot.version, snapshot.generation, packed)
 
     def _found(self, put: Put | None) -> None:

@@ -18,7 +18,7 @@ from typing import Final, final
 from treewarden.actors._dispatcher import worker_waits
 from treewarden.actors._errors import StateInUse, TreewardenError
 from treewarden.actors._ids import ActorPath
-from treewarden.storage import Discard, Journal, Operation, Snapshot, SnapshotStore
+from treewarden.storage import Discard, Journal, Operation, Snapshot, SnapshotStore, mailbox_path
 
 __all__ = ["ACTOR_SCHEMA", "Claim", "ClaimLost", "Snapshots"]
 
@@ -143,7 +143,7 @@ class Snapshots:
         with self._lock:
             if path in self._claims:
                 raise StateInUse(path)
-            commit = self._hand_in(path, None, [Discard(path)])
+            commit = self._hand_in(path, None, [Discard(path), Discard(mailbox_path(path))])
         self._forget_when_done(path, commit)
         _wait(commit)
 

@@ -166,6 +166,10 @@ class LmdbStore:
         digest = digest_of(path)
         return judge_older(path, self._read(lambda tables, txn: tables.rows(txn, digest)))
 
+    def paths(self) -> list[str]:
+        """Every path of which anything is kept; see `SnapshotStore.paths`."""
+        return self._read(lambda tables, txn: tables.paths(txn))
+
     def journal(self, path: str, *, after: int) -> Journal:
         """Read what was appended for `path` above sequence `after`; see `SnapshotStore.journal`."""
         digest = digest_of(path)

@@ -169,6 +169,13 @@ class Tables:
                 shelves.append(Shelf(following, _path_of(following, name, rows), tuple(rows)))
         return shelves
 
+    def paths(self, txn: _Txn) -> list[str]:
+        """The paths with a snapshot or a journal, sorted."""
+        digests = {
+            bytes(key[:_DIGEST_BYTES]) for database in (self._snap, self._journal) for key in self._keys(txn, database)
+        }
+        return sorted(_path_of(digest, txn.get(digest, db=self._names), self.rows(txn, digest)) for digest in digests)
+
     def table_row(self, txn: _Txn, table: Table, key: bytes) -> bytes | None:
         """What is kept under `key`, its checksum included; a key no row can have is none's."""
         kept = txn.get(key, db=self._rows[table]) if 0 < len(key) <= MAX_KEY_BYTES else None
@@ -242,6 +249,10 @@ class Tables:
             for later, kept in entries:
                 txn.put(_key(digest, later), kept, db=self._quarantine)
             self._drop(txn, self._journal, digest, [later for later, _ in entries])
+
+    def _keys(self, txn: _Txn, database: "lmdb._Database") -> Iterator[memoryview]:
+        with txn.cursor(db=database) as cursor:
+            yield from cursor.iternext(keys=True, values=False)
 
     def _walk(
         self, txn: _Txn, database: "lmdb._Database", digest: bytes, *, start: int = 0

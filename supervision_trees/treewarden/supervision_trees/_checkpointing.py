@@ -86,6 +86,8 @@ class Checkpointing:
         self._members, self._last_event = members, last_event
         self._checkpoints = Checkpoints(store, wall=clock.wall)
         self._taking = threading.Lock()  # an actor can be held for one cut at a time
+        self._noting = threading.Lock()  # guards _requested
+        self._requested: dict[ActorPath, Trigger] = {}
 
     def sweep(self) -> None:
         """See to what an earlier runtime has begun and not finished; it is told as failed."""
@@ -130,6 +132,19 @@ class Checkpointing:
         added = taken.bytes_added if taken.number == number else 0
         self._events.emit(CheckpointTaken(path, taken.number, trigger.value, taken.actors, added, round(cut.paused, 6)))
         return taken
+
+    def note_request(self, path: ActorPath, trigger: Trigger) -> bool:
+        """Note that somebody wants a checkpoint of `path`, and waits for nothing; whether nobody did already."""
+        with self._noting:
+            is_new = path not in self._requested
+            self._requested.setdefault(path, trigger)
+            return is_new
+
+    def requested(self) -> dict[ActorPath, Trigger]:
+        """What was noted since the last call."""
+        with self._noting:
+            requested, self._requested = self._requested, {}
+            return requested
 
     def prune(self, *, older_than: float) -> CheckpointDocument:
         """Remove what is older than `older_than` seconds; see `Checkpoints.prune`."""
@@ -230,9 +245,11 @@ class Checkpointing:
         raise CheckpointMissing(f"completed checkpoint with {path} in it")
 
     def _current(self) -> dict[str, str | None]:
-        return {
-            found.path: None if isinstance(found, SnapshotCorrupt) else found.schema for found in self._store.scan()
-        }
+        """What is stored of which path: its schema; "" for a journal alone, None for what cannot be read."""
+        known: dict[str, str | None] = dict.fromkeys(self._store.paths(), "")
+        for found in self._store.scan():
+            known[found.path] = None if isinstance(found, SnapshotCorrupt) else found.schema
+        return known
 
 
 def _path(text: str) -> ActorPath:

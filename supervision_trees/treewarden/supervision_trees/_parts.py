@@ -11,7 +11,7 @@ from treewarden.supervision_trees._checkpointing import Checkpointing
 from treewarden.supervision_trees._control import CommandRefused
 from treewarden.supervision_trees.console import CommandExecutor, ConsoleServer
 
-__all__ = ["CheckpointActor", "ConsoleActor", "TakeCheckpoint"]
+__all__ = ["CheckpointActor", "ConsoleActor", "TakeRequested"]
 
 CLOSING = 2.0  # seconds for answers in flight
 PAUSE = 1.0  # seconds that a tree may stand still for a checkpoint that nobody waits for
@@ -56,11 +56,14 @@ class ConsoleActor(Actor):
 
 @final
 @dataclass(frozen=True, slots=True)
-class TakeCheckpoint:
-    """Take a checkpoint of the subtree at `path` soon. Of those that wait for the same subtree one is taken."""
+class TakeRequested:
+    """Take the checkpoints that were requested."""
 
-    path: ActorPath
-    trigger: Trigger
+
+@final
+@dataclass(frozen=True, slots=True)
+class _TakePeriodic:
+    """It is time for one of the whole tree."""
 
 
 class CheckpointActor(Actor):
@@ -74,17 +77,25 @@ class CheckpointActor(Actor):
         self._checkpointing, self._root, self._every, self._keep = checkpointing, root, every, keep
 
     def on_start(self) -> None:
-        """Set the timer."""
+        """Set the timer, and take what was requested while none of these ran."""
         if self._every is not None:
-            self.context.send_every(self._every, TakeCheckpoint(self._root, Trigger.PERIODIC))
+            self.context.send_every(self._every, _TakePeriodic())
+        self.context.tell_self(TakeRequested())
 
     def on_receive(self, message: object) -> None:
-        """Take the one that is asked for, then remove what is old."""
-        if not isinstance(message, TakeCheckpoint):
-            super().on_receive(message)
-            return
-        # What failed was told by the event; a disk that is full or a handler that is long is no defect of this actor.
+        """Take what is asked for, then remove what is old."""
+        match message:
+            case _TakePeriodic():
+                self._take(self._root, Trigger.PERIODIC)
+                with contextlib.suppress(StoreError):  # the next time
+                    self._checkpointing.prune(older_than=self._keep)
+            case TakeRequested():
+                for path, trigger in self._checkpointing.requested().items():
+                    self._take(path, trigger)
+            case _:
+                super().on_receive(message)
+
+    def _take(self, path: ActorPath, trigger: Trigger) -> None:
+        # What failed was told by an event; a disk that is full or a handler that is long is no defect of this actor.
         with contextlib.suppress(CutFailed, CommandRefused, StoreError):
-            self._checkpointing.take(message.path, message.trigger, within=PAUSE)
-        with contextlib.suppress(StoreError):
-            self._checkpointing.prune(older_than=self._keep)
+            self._checkpointing.take(path, trigger, within=PAUSE)

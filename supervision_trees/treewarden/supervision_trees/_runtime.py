@@ -19,9 +19,11 @@ from typing import Any, Final, Self, final
 import pykka
 
 from treewarden.actors import (
+    ActorDead,
     ActorPath,
     ActorRef,
     Address,
+    CheckpointRequests,
     ChildId,
     ChildNotice,
     ChildSpec,
@@ -55,7 +57,7 @@ from treewarden.supervision_trees._explanation import GiveUps
 from treewarden.supervision_trees._handle import SupervisorHandle
 from treewarden.supervision_trees._inspect import TreeView
 from treewarden.supervision_trees._partition_handle import PartitionHandle
-from treewarden.supervision_trees._parts import CheckpointActor, ConsoleActor
+from treewarden.supervision_trees._parts import CheckpointActor, ConsoleActor, TakeRequested
 from treewarden.supervision_trees._ports import CLOSING, make_processes, make_system, own_store
 from treewarden.supervision_trees._records import RestartRecords
 from treewarden.supervision_trees._recovery import SweepReport, sweep, sweep_all
@@ -71,6 +73,7 @@ from treewarden.supervision_trees.telemetry import EventHub, LogLines, Subscribe
 __all__ = ["Runtime", "StopReport"]
 
 SYSTEM: Final = ChildId("system")  # the supervisor of the runtime's own parts
+CHECKPOINTS: Final = ChildId("checkpoints")  # a part of it
 CHECKPOINT_EVERY: Final = 300.0  # seconds
 KEEP_CHECKPOINTS: Final = 7 * 24 * 3600.0  # seconds
 
@@ -308,6 +311,7 @@ class Runtime:
             processes,
             snapshots,
             restarts=restarts,
+            checkpoints=CheckpointRequests(self._request_checkpoint),
             clock=self._clock,
             events=self._give_ups,
             registry=self._registry,
@@ -341,6 +345,12 @@ class Runtime:
         if running is not None:
             self._registry.register(self._root.path, running)
 
+    def _request_checkpoint(self, path: ActorPath, trigger: Trigger) -> None:
+        taker = self._registry.lookup(child_path(child_path(ROOT_PARENT, SYSTEM), CHECKPOINTS))
+        if taker is not None and self._checkpointing.note_request(path, trigger):
+            with contextlib.suppress(ActorDead):  # it is being restarted, and takes up what was noted then
+                taker.tell(TakeRequested())
+
     def _tell_of_store(self, state: StoreState) -> None:
         # On the storage thread: an event is only noted there.
         where, now = str(self._state_dir), self._clock.monotonic()
@@ -372,7 +382,7 @@ class Runtime:
             self._root.path,
             self._checkpoint_every,
             self._keep_checkpoints,
-            id="checkpoints",
+            id=CHECKPOINTS,
         )
         spec = ChildSpec.of(
             Supervisor, children=[console, checkpoints], intensity=Intensity(10, within=60.0), id=SYSTEM
