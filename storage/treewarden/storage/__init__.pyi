@@ -13,6 +13,7 @@ from ._errors import StoreClosed as StoreClosed
 from ._errors import StoreError as StoreError
 from ._errors import StoreLocked as StoreLocked
 from ._errors import StoreUnusable as StoreUnusable
+from ._file_system import OnNetwork as OnNetwork
 from ._lmdb_store import LmdbStore as LmdbStore
 from ._memory_store import MemoryStore as MemoryStore
 from ._owner import Holder as Holder

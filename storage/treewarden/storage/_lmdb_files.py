@@ -5,7 +5,9 @@ never ours: LMDB would format an empty file anew, and what was kept would look n
 A file shorter than its own meta page says is walked by `lmdb.verify` before the engine may
 touch it: reading a mapped page beyond the end of the file is a SIGBUS (mmap(2)), not an error.
 The format is 0.9's, always by an explicit `lib_version` (decision 0003): the environment variable
-LMDB_DEFAULT_LIB_VERSION changes the library's own default. Not found here: damage inside interior
+LMDB_DEFAULT_LIB_VERSION changes the library's own default. A network file system is refused before
+anything is made on it; where the system does not list its mounts (macOS) none is known, and none is
+refused. Not found here: damage inside interior
 pages, which the 0.9 format does not checksum; every record carries its own checksum instead.
 """
 
@@ -18,15 +20,28 @@ import uuid
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 import lmdb
 import lmdb.verify
 
 from treewarden.storage._crash_points import CrashPoint, reach
 from treewarden.storage._errors import CommitFailed, StoreUnusable
+from treewarden.storage._file_system import OnNetwork, network_mount
 
-__all__ = ["DATABASES", "LAYOUT", "LIB_VERSION", "commit_failed", "open_environment", "reading"]
+__all__ = [
+    "DATABASES",
+    "LAYOUT",
+    "LIB_VERSION",
+    "MountTable",
+    "commit_failed",
+    "mount_table",
+    "open_environment",
+    "reading",
+    "refuse_network",
+]
+
+MountTable: TypeAlias = Callable[[], str | None]  # the text of mountinfo; None where there is none
 
 LIB_VERSION: Final = 0  # the 0.9 file format
 LAYOUT: Final = 1  # of the databases and keys below; see `_lmdb_tables`
@@ -51,7 +66,37 @@ _REMEDIES: Final[Mapping[int, str]] = {
 }
 
 
-def open_environment(directory: Path, *, map_size: int) -> lmdb.Environment:
+def mount_table() -> str | None:
+    """The mounts that this process sees, as proc_pid_mountinfo(5) writes them; None where there is no such file."""
+    try:
+        return Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:
+        return None
+
+
+def refuse_network(directory: Path, *, mounts: MountTable = mount_table) -> None:
+    """Refuse `directory` if it is, or would be made, on a network file system.
+
+    Raises:
+        StoreUnusable: names the mount point and the type.
+    """
+    if (mountinfo := mounts()) is None:
+        return
+    path = directory.resolve()
+    made = next(each for each in (path, *path.parents) if each.exists())
+    device = made.stat().st_dev
+    found = network_mount(mountinfo, os.fspath(path), device=f"{os.major(device)}:{os.minor(device)}")
+    if found is not None:
+        raise StoreUnusable(
+            directory,
+            f"it is on {found.type}, mounted at {found.point}: memory maps and locks do not hold on a network",
+            "put it on a disk of this machine, or open it with on_network=OnNetwork.ALLOW if no other machine uses it",
+        )
+
+
+def open_environment(
+    directory: Path, *, map_size: int, on_network: OnNetwork = OnNetwork.REFUSE, mounts: MountTable = mount_table
+) -> lmdb.Environment:
     """Open the store in `directory`, creating it if there is none.
 
     `map_size` is the address space to reserve, in bytes; the file stays as small as its data.
@@ -61,6 +106,8 @@ def open_environment(directory: Path, *, map_size: int) -> lmdb.Environment:
         StoreUnusable: names the directory, what was found and what to do.
     """
     try:
+        if on_network is OnNetwork.REFUSE:
+            refuse_network(directory, mounts=mounts)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         _sweep(directory / _SCRATCH)
         if not (directory / _DATA).exists():
