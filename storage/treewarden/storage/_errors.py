@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CommitFailed",
+    "CopyFailed",
     "OperationRefused",
     "SchemaTooNew",
     "SnapshotCorrupt",
@@ -105,6 +106,14 @@ class StoreUnusable(StoreError):
 
     def __init__(self, path: Path, found: str, remedy: str) -> None:
         super().__init__(f"cannot use {path}: {found}; {remedy}")
+        self.path, self.found, self.remedy = path, found, remedy
+
+
+class CopyFailed(StoreError):
+    """A backup, a compaction or a restore was refused or given up: what was there before is there, unchanged."""
+
+    def __init__(self, path: Path, found: str, remedy: str) -> None:
+        super().__init__(f"no copy was made at {path}: {found}; {remedy}")
         self.path, self.found, self.remedy = path, found, remedy
 
 

@@ -19,8 +19,9 @@ import stat
 import uuid
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias, cast
+from typing import Final, TypeAlias, cast, final
 
 import lmdb
 import lmdb.verify
@@ -33,12 +34,22 @@ __all__ = [
     "DATABASES",
     "LAYOUT",
     "LIB_VERSION",
+    "DATA_FILE",
+    "LOCK_FILE",
+    "MAX_DATABASES",
     "MountTable",
+    "Places",
     "commit_failed",
+    "find_problems",
+    "finish_restore",
+    "keep_from_children",
     "mount_table",
     "open_environment",
     "reading",
     "refuse_network",
+    "refuse_truncated",
+    "sync_directory",
+    "unusable",
 ]
 
 MountTable: TypeAlias = Callable[[], str | None]  # the text of mountinfo; None where there is none
@@ -47,10 +58,10 @@ LIB_VERSION: Final = 0  # the 0.9 file format
 LAYOUT: Final = 1  # of the databases and keys below; see `_lmdb_tables`
 DATABASES: Final = (b"meta", b"names", b"snap", b"quarantine")
 
-_DATA: Final = "data.mdb"
-_LOCK: Final = "lock.mdb"
+MAX_DATABASES: Final = 16
+DATA_FILE: Final = "data.mdb"
+LOCK_FILE: Final = "lock.mdb"
 _verify: Final = cast("Callable[[str], list[str]]", lmdb.verify.verify)  # pyright: ignore[reportUnknownMemberType]  # untyped
-_SCRATCH: Final = "creating"  # what a killed creation leaves; whoever opens the store next removes it
 _RESTORE: Final = "restore the directory from a backup, or move it aside to begin with an empty store"
 _RETRY: Final = "nothing of this transaction was kept: mend the cause and commit again"
 _REMEDIES: Final[Mapping[int, str]] = {
@@ -64,6 +75,34 @@ _REMEDIES: Final[Mapping[int, str]] = {
     errno.ENOMEM: "raise the address space limit (ulimit -v)",
     errno.EIO: "see that the disk is well and has room (dmesg, df): what was acknowledged is kept",
 }
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The names around the store in `store` that only a killed process leaves for others to see."""
+
+    store: Path
+
+    @property
+    def creating(self) -> Path:
+        """A new store's file, until it is finished."""
+        return self.store / "creating"
+
+    @property
+    def compacting(self) -> Path:
+        """The compacted file, until it is verified."""
+        return self.store / "compacting"
+
+    @property
+    def restoring(self) -> Path:
+        """What a restore copies, until it is verified."""
+        return self.store.with_name(f"{self.store.name}.restoring")
+
+    @property
+    def restored(self) -> Path:
+        """What a restore copied, whole, until it takes the store's place."""
+        return self.store.with_name(f"{self.store.name}.restored")
 
 
 def mount_table() -> str | None:
@@ -108,15 +147,21 @@ def open_environment(
     try:
         if on_network is OnNetwork.REFUSE:
             refuse_network(directory, mounts=mounts)
+        finish_restore(directory)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _sweep(directory / _SCRATCH)
-        if not (directory / _DATA).exists():
+        _sweep(directory)
+        if not (directory / DATA_FILE).exists():
             _create(directory)
-        elif (directory / _DATA).stat().st_size == 0:
-            raise StoreUnusable(directory, f"{_DATA} is empty: its contents were lost", _RESTORE)
+        elif (directory / DATA_FILE).stat().st_size == 0:
+            raise StoreUnusable(directory, f"{DATA_FILE} is empty: its contents were lost", _RESTORE)
         return _open_checked(directory, map_size=map_size)
     except (lmdb.Error, OSError) as error:
-        raise StoreUnusable(directory, str(error), _remedy(error, otherwise=_RESTORE)) from error
+        raise unusable(directory, error) from error
+
+
+def unusable(directory: Path, error: Exception) -> StoreUnusable:
+    """The refusal that tells what the engine or the system said of the store in `directory`."""
+    return StoreUnusable(directory, str(error) or type(error).__name__, _remedy(error, otherwise=_RESTORE))
 
 
 @contextmanager
@@ -138,8 +183,8 @@ def commit_failed(directory: Path, error: Exception) -> CommitFailed:
 def _open_checked(directory: Path, *, map_size: int) -> lmdb.Environment:
     environment = _open(directory, map_size=map_size)
     try:
-        _keep_from_children(directory)
-        _refuse_truncated(directory, environment)
+        keep_from_children(directory)
+        refuse_truncated(directory, environment)
         environment.reader_check()  # a killed reader would hold its pages back for ever
     except BaseException:
         environment.close()
@@ -153,22 +198,39 @@ def _open(directory: Path, *, map_size: int) -> lmdb.Environment:
     return lmdb.Environment(
         os.fspath(directory),
         map_size=map_size,
-        max_dbs=16,
+        max_dbs=MAX_DATABASES,
         mode=0o600,
         lib_version=LIB_VERSION,
     )
 
 
-def _sweep(scratch: Path) -> None:
-    # Also beside a finished store: the creation may have died between its rename and its end.
-    if scratch.exists():
-        reach(CrashPoint.STORE_SWEEP_BEFORE_RMTREE)
-        shutil.rmtree(scratch)
-        reach(CrashPoint.STORE_SWEEP_AFTER_RMTREE)
+def finish_restore(directory: Path) -> None:
+    """Put a restored store in its place, if the restore died after it had moved the old one away.
+
+    Without this the next look would find no store, and make an empty one.
+    """
+    places = Places(directory.resolve())
+    if places.restored.exists() and not (places.store / DATA_FILE).exists():
+        reach(CrashPoint.RESTORE_BEFORE_RENAME)
+        places.restored.rename(places.store)
+        reach(CrashPoint.RESTORE_AFTER_RENAME)
+        sync_directory(places.store.parent)
+
+
+def _sweep(directory: Path) -> None:
+    """Remove what a killed creation, compaction or restore left: its owner is dead, since we own the store."""
+    places = Places(directory.resolve())
+    # A creation may have died between its rename and its end, so beside a finished store too.
+    # A whole restored copy beside a store never took its place, and nobody was told it did.
+    for left in (places.creating, places.compacting, places.restoring, places.restored):
+        if left.exists():
+            reach(CrashPoint.STORE_SWEEP_BEFORE_RMTREE)
+            shutil.rmtree(left)
+            reach(CrashPoint.STORE_SWEEP_AFTER_RMTREE)
 
 
 def _create(directory: Path) -> None:
-    scratch = directory / _SCRATCH
+    scratch = Places(directory).creating
     scratch.mkdir(mode=0o700)
     environment = _open(scratch, map_size=2**20)
     try:
@@ -184,39 +246,61 @@ def _create(directory: Path) -> None:
     # The rename comes after LMDB's fsync and before ours of the directories: whoever sees the
     # name sees a finished file, and an acknowledged commit cannot lose the name.
     reach(CrashPoint.STORE_CREATE_BEFORE_RENAME)
-    (scratch / _DATA).rename(directory / _DATA)
+    (scratch / DATA_FILE).rename(directory / DATA_FILE)
     reach(CrashPoint.STORE_CREATE_AFTER_RENAME)
-    for named in (directory, directory.parent):
-        descriptor = os.open(named, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    sync_directory(directory)
+    sync_directory(directory.parent)
     reach(CrashPoint.STORE_CREATE_BEFORE_RMTREE)
     shutil.rmtree(scratch)
     reach(CrashPoint.STORE_CREATE_AFTER_RMTREE)
 
 
-def _refuse_truncated(directory: Path, environment: lmdb.Environment) -> None:
-    data = directory / _DATA
+def refuse_truncated(directory: Path, environment: lmdb.Environment) -> None:
+    """Refuse a file that is too short for the pages it uses, before one of them is looked for beyond its end.
+
+    Raises:
+        StoreUnusable: says how long it is and how long it says it is.
+    """
+    data = directory / DATA_FILE
+    # In this order: a file that another process writes grows before its meta page says so.
     claimed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
     found = data.stat().st_size
     if found >= claimed:
         return
     # The format allows a short tail of free pages, so only a walk over the live ones can tell.
-    try:
-        problems = _verify(os.fspath(data))
-    except lmdb.verify.VerifyError as error:
-        problems = [str(error)]
+    with environment.begin():  # holds these pages, if another process writes
+        problems = find_problems(data)
     if problems:
         raise StoreUnusable(
-            directory, f"{_DATA} has {found} bytes where its meta page promises {claimed} ({problems[0]})", _RESTORE
+            directory, f"{DATA_FILE} has {found} bytes where its meta page promises {claimed} ({problems[0]})", _RESTORE
         )
 
 
-def _keep_from_children(directory: Path) -> None:
+def find_problems(data: Path) -> tuple[str, ...]:
+    """What is wrong with the structure of the file: pages, trees, the list of free ones. The engine is not asked.
+
+    Exact also while another process writes it, if a read transaction of this process began before
+    and lasts: the pages that it and later readers need are not used again.
+    """
+    try:
+        return tuple(_verify(os.fspath(data)))
+    except lmdb.verify.VerifyError as error:
+        return (str(error),)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in `directory` durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def keep_from_children(directory: Path) -> None:
     """Set FD_CLOEXEC on LMDB's descriptors: it opens one of `data.mdb` without (lmdb 3.0.0)."""
-    ours = {(found.st_dev, found.st_ino) for found in ((directory / name).stat() for name in (_DATA, _LOCK))}
+    files = [directory / name for name in (DATA_FILE, LOCK_FILE)]
+    ours = {(found.st_dev, found.st_ino) for found in (file.stat() for file in files if file.exists())}
     for name in os.listdir("/dev/fd"):  # noqa: PTH208  # descriptor numbers, not files to walk
         try:
             found = os.fstat(int(name))

@@ -72,6 +72,7 @@ class Tables:
                 f"expected layout {LAYOUT} and lib_version {LIB_VERSION}: start the release that wrote it",
             )
         self.store_id: Final = found[b"store_id"].decode()
+        self.layout: Final = LAYOUT
 
     def apply(self, txn: _Txn, commits: Iterable[tuple[Prepared, ...]]) -> list[int]:
         """Carry out the operations of `commits` in order; the highest sequence used after each."""
