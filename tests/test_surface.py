@@ -10,9 +10,12 @@ import pytest
 
 STORAGE = frozenset(
     """
-    CommitFailed Discard Holder LmdbStore MemoryStore OnNetwork Operation OperationRefused OwnerLock Put Quarantine
-    SchemaTooNew Snapshot SnapshotCorrupt SnapshotMissing SnapshotStore StoreClosed StoreError StoreLocked
-    StoreUnusable
+    Append back_up BackupReport CommitFailed compact CompactionReport CopyFailed CutJournal Discard DropRow Holder
+    Journal JournalDamage JournalEntry LmdbStore MemoryStore NameDamaged OldestReader OnNetwork Operation
+    OperationRefused OwnerLock pack Packed Put PutRow Quarantine RecordDamaged RecordTooNew restore RestoreReport
+    RowCorrupt RowDamaged SchemaTooNew Snapshot SnapshotCorrupt SnapshotMissing SnapshotStore StoreClosed
+    StoreError StoreFull StoreLocked StoreProblem StoreReader StoreReport StoreState StoreStatistics StoreUnusable
+    StructureDamaged Table TableRow unpack verify_store
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
 )
 

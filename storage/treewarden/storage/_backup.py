@@ -27,7 +27,7 @@ from treewarden.storage._crash_points import CrashPoint, reach
 from treewarden.storage._errors import CopyFailed, StoreUnusable
 from treewarden.storage._file_system import OnNetwork
 from treewarden.storage._lmdb_files import DATA_FILE, find_problems, sync_directory
-from treewarden.storage._lmdb_tables import Tables
+from treewarden.storage._lmdb_tables import Shelves
 from treewarden.storage._read_only import ReadOnly, open_read_only
 from treewarden.storage._verification import StoreProblem, StoreReport, verify_store
 
@@ -76,8 +76,8 @@ def write_compacted(source: ReadOnly, scratch: Path, *, progress: Progress | Non
     with source.transaction() as txn:
         # Before the engine reads a page of it: a damaged one could crash this process.
         refuse_damaged(source.directory, find_problems(source.data))
-        Tables(source.directory, source.environment)
-        expected = used_bytes(source)
+        Shelves(source.directory, source.environment, txn)  # refuses what is no store of ours
+        expected = used_bytes(source, txn)
         require_room(scratch, expected)
         try:
             copy_compacted(source, txn, scratch / DATA_FILE, expected=expected, progress=progress)
@@ -85,7 +85,9 @@ def write_compacted(source: ReadOnly, scratch: Path, *, progress: Progress | Non
             raise CopyFailed(scratch, f"the engine gave up: {error}", "see `treewarden store verify`") from error
     report = verify_store(scratch, on_network=OnNetwork.ALLOW)
     if not report.is_readable:
-        raise CopyFailed(scratch, f"what was written reads differently ({report.problems[0]})", "see that the disk is well")
+        raise CopyFailed(
+            scratch, f"what was written reads differently ({report.problems[0]})", "see that the disk is well"
+        )
     return report
 
 

@@ -74,7 +74,9 @@ def require_owner(store: Path, owner: OwnerLock) -> None:
         CopyFailed: names the directory.
     """
     if not owner.owns(store.absolute().parent):
-        raise CopyFailed(store, f"{store.absolute().parent} is not owned by the lock that was given", "acquire it first")
+        raise CopyFailed(
+            store, f"{store.absolute().parent} is not owned by the lock that was given", "acquire it first"
+        )
 
 
 @contextmanager

@@ -15,19 +15,29 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, TypeAlias
-
-import lmdb
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from treewarden.storage._crash_points import CrashPoint, reach
 from treewarden.storage._errors import CopyFailed
-from treewarden.storage._lmdb_files import sync_directory
+from treewarden.storage._lmdb_files import free_bytes, sync_directory
 from treewarden.storage._read_only import ReadOnly
 
-__all__ = ["Progress", "copy_compacted", "copy_file", "copy_problems", "require_room", "scratch_directory", "used_bytes"]
+if TYPE_CHECKING:
+    import lmdb
+
+__all__ = [
+    "Progress",
+    "copy_compacted",
+    "copy_file",
+    "copy_problems",
+    "require_room",
+    "scratch_directory",
+    "used_bytes",
+]
 
 Progress: TypeAlias = Callable[[int, int], None]  # bytes written, bytes expected
 
+_META_PAGES: Final = 2
 _CHUNK: Final = 2**20
 _MARGIN: Final = 2**20  # bytes for directories and the lock file
 
@@ -44,7 +54,7 @@ def scratch_directory(scratch: Path) -> Generator[Path]:
     scratch.mkdir(mode=0o700)
     descriptor = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        _lock(scratch, descriptor)
+        _lock(scratch, descriptor, fcntl.LOCK_SH)  # shared, since what is made there is looked into
         yield scratch
     finally:
         try:
@@ -65,13 +75,11 @@ def copy_problems(target: Path) -> Generator[None]:
         raise CopyFailed(target, str(error), "mend the cause and try again") from error
 
 
-def used_bytes(source: ReadOnly) -> int:
+def used_bytes(source: ReadOnly, txn: "lmdb.Transaction[memoryview]") -> int:
     """An upper bound of what a compacted copy takes: all pages but the free ones. For a sound structure only."""
-    with source.transaction() as txn:
-        databases = [source.environment.open_db(name, create=False) for name in source.environment.dbs()]
-        stats = [*(txn.stat(database) for database in databases), source.environment.stat()]
-        pages = sum(each["branch_pages"] + each["leaf_pages"] + each["overflow_pages"] for each in stats)
-        return (pages + 2) * source.environment.stat()["psize"]
+    stats = [*(txn.stat(database) for database in source.databases(txn).values()), source.environment.stat()]
+    pages = sum(each["branch_pages"] + each["leaf_pages"] + each["overflow_pages"] for each in stats)
+    return (pages + _META_PAGES) * source.environment.stat()["psize"]
 
 
 def require_room(directory: Path, needed: int) -> None:
@@ -80,11 +88,12 @@ def require_room(directory: Path, needed: int) -> None:
     Raises:
         CopyFailed: says how many bytes are needed and how many there are.
     """
-    found = os.statvfs(directory)
-    free = found.f_bavail * found.f_frsize
+    free = free_bytes(directory)
     if free < needed + _MARGIN:
         raise CopyFailed(
-            directory, f"it needs {needed + _MARGIN} bytes, and {free} are free there", "free disk space, or name another"
+            directory,
+            f"it needs {needed + _MARGIN} bytes, and {free} are free there",
+            "free disk space, or name another",
         )
 
 
@@ -153,7 +162,7 @@ def _sweep(scratch: Path) -> None:
     except FileNotFoundError:
         return
     try:
-        _lock(scratch, descriptor)
+        _lock(scratch, descriptor, fcntl.LOCK_EX)
         reach(CrashPoint.COPY_SWEEP_BEFORE_RMTREE)
         shutil.rmtree(scratch)
         reach(CrashPoint.COPY_SWEEP_AFTER_RMTREE)
@@ -161,8 +170,8 @@ def _sweep(scratch: Path) -> None:
         os.close(descriptor)
 
 
-def _lock(scratch: Path, descriptor: int) -> None:
+def _lock(scratch: Path, descriptor: int, kind: int) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise CopyFailed(scratch, "another copy is being made there", "wait until it is done") from error

@@ -27,14 +27,14 @@ import lmdb
 import lmdb.verify
 
 from treewarden.storage._crash_points import CrashPoint, reach
-from treewarden.storage._errors import CommitFailed, StoreUnusable
+from treewarden.storage._errors import CommitFailed, StoreFull, StoreUnusable
 from treewarden.storage._file_system import OnNetwork, network_mount
 
 __all__ = [
     "DATABASES",
+    "DATA_FILE",
     "LAYOUT",
     "LIB_VERSION",
-    "DATA_FILE",
     "LOCK_FILE",
     "MAX_DATABASES",
     "MountTable",
@@ -42,6 +42,7 @@ __all__ = [
     "commit_failed",
     "find_problems",
     "finish_restore",
+    "free_bytes",
     "keep_from_children",
     "mount_table",
     "open_environment",
@@ -55,12 +56,13 @@ __all__ = [
 MountTable: TypeAlias = Callable[[], str | None]  # the text of mountinfo; None where there is none
 
 LIB_VERSION: Final = 0  # the 0.9 file format
-LAYOUT: Final = 1  # of the databases and keys below; see `_lmdb_tables`
-DATABASES: Final = (b"meta", b"names", b"snap", b"quarantine")
+LAYOUT: Final = 2  # of the databases and keys; see `_lmdb_tables`
+DATABASES: Final = (b"meta", b"names", b"snap", b"quarantine", b"journal", b"checkpoints", b"values", b"events")
 
 MAX_DATABASES: Final = 16
 DATA_FILE: Final = "data.mdb"
 LOCK_FILE: Final = "lock.mdb"
+_LITTLE: Final = 2**20  # bytes; with less room than this a short write is put down to the full disk
 _verify: Final = cast("Callable[[str], list[str]]", lmdb.verify.verify)  # pyright: ignore[reportUnknownMemberType]  # untyped
 _RESTORE: Final = "restore the directory from a backup, or move it aside to begin with an empty store"
 _RETRY: Final = "nothing of this transaction was kept: mend the cause and commit again"
@@ -175,9 +177,24 @@ def reading(directory: Path) -> Generator[None]:
 
 def commit_failed(directory: Path, error: Exception) -> CommitFailed:
     """The error that tells a caller why its transaction did not happen."""
-    failure = CommitFailed(directory, str(error) or type(error).__name__, _remedy(error, otherwise=_RETRY))
+    kind = StoreFull if _is_disk_full(directory, error) else CommitFailed
+    failure = kind(directory, str(error) or type(error).__name__, _remedy(error, otherwise=_RETRY))
     failure.__cause__ = error
     return failure
+
+
+def free_bytes(directory: Path) -> int:
+    """What this user may still write to the file system of `directory` (statvfs(3))."""
+    found = os.statvfs(directory)
+    return found.f_bavail * found.f_frsize
+
+
+def _is_disk_full(directory: Path, error: Exception) -> bool:
+    code = error.code if isinstance(error, lmdb.Error) else getattr(error, "errno", None)
+    if code in {errno.ENOSPC, errno.EDQUOT}:
+        return True
+    # LMDB calls a write that was cut short EIO (mdb_page_flush), as the last one before a full disk is.
+    return code == errno.EIO and free_bytes(directory) < _LITTLE
 
 
 def _open_checked(directory: Path, *, map_size: int) -> lmdb.Environment:

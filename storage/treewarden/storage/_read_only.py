@@ -67,6 +67,14 @@ class ReadOnly:
         if not self.is_locked and (self.directory / LOCK_FILE).exists():
             raise StoreUnusable(self.directory, "somebody began to write it during the look", "look again")
 
+    def databases(self, txn: "lmdb.Transaction[memoryview]") -> "dict[str, lmdb._Database]":
+        """All databases by name, to be read in `txn`."""
+        # Not `Environment.dbs`: it closes what it looked at, and a handle of ours would become another's.
+        with txn.cursor() as cursor:
+            names = [bytes(name) for name in cursor.iternext(values=False)]
+        # Opened in this very transaction: one that began before a database was opened does not know it.
+        return {name.decode(): self.environment.open_db(name, txn=txn, create=False) for name in names}
+
     def _begun(self) -> "lmdb.Transaction[memoryview]":
         try:
             return self.environment.begin(buffers=True)

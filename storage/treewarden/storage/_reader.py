@@ -15,14 +15,15 @@ from typing import Final, final
 from treewarden.storage._contract import Snapshot
 from treewarden.storage._errors import SnapshotCorrupt, StoreClosed
 from treewarden.storage._file_system import OnNetwork
-from treewarden.storage._lmdb_files import MountTable, mount_table, reading, refuse_truncated
-from treewarden.storage._lmdb_tables import Shelf, Tables, digest_of
+from treewarden.storage._lmdb_files import MountTable, mount_table, refuse_truncated
+from treewarden.storage._lmdb_tables import Shelf, Shelves, digest_of
 from treewarden.storage._read_only import ReadOnly, open_read_only
 from treewarden.storage._shelf import judge, judge_older
 
 __all__ = ["OldestReader", "StoreReader", "StoreStatistics"]
 
 _META_PAGES: Final = 2
+_SHELVES_AT_ONCE: Final = 64  # in one transaction
 
 
 @final
@@ -65,7 +66,7 @@ class StoreReader:
         self._source: ReadOnly | None = source
         with source.transaction():  # adopts a larger map, before anything else looks
             refuse_truncated(source.directory, source.environment)
-        self._tables = Tables(source.directory, source.environment)
+        self._shelves = Shelves(source.directory, source.environment)
 
     @classmethod
     @contextmanager
@@ -88,12 +89,12 @@ class StoreReader:
     @property
     def store_id(self) -> str:
         """32 hexadecimal digits, made once when the store was created."""
-        return self._tables.store_id
+        return self._shelves.store_id
 
     @property
     def layout(self) -> int:
         """Of the databases and keys of this store."""
-        return self._tables.layout
+        return self._shelves.layout
 
     def snapshots(self) -> Iterator[Snapshot | SnapshotCorrupt]:
         """Read the newest snapshot of every path, as `SnapshotStore.scan` does.
@@ -104,9 +105,10 @@ class StoreReader:
             StoreUnusable: the engine cannot read it.
         """
         reached: bytes | None = None
-        while (shelf := self._shelf_after(reached)) is not None:
-            yield judge(shelf.path, shelf.rows)
-            reached = shelf.digest
+        while shelves := self._shelves_after(reached):
+            for shelf in shelves:
+                yield judge(shelf.path, shelf.rows)
+            reached = shelves[-1].digest
 
     def older(self, path: str) -> Snapshot | None:
         """Read the snapshot kept before the newest one of `path`, as `SnapshotStore.older` does.
@@ -117,7 +119,7 @@ class StoreReader:
             StoreUnusable: the engine cannot read it.
         """
         with self._opened().transaction() as txn:
-            rows = self._tables.rows(txn, digest_of(path))
+            rows = self._shelves.rows(txn, digest_of(path))
         return judge_older(path, rows)
 
     def statistics(self) -> StoreStatistics:
@@ -130,12 +132,12 @@ class StoreReader:
         source = self._opened()
         environment = source.environment
         readers = tuple(_readers_in(environment.readers())) if source.is_locked else ()
-        with reading(source.directory):
-            databases = {bytes(name).decode(): environment.open_db(name, create=False) for name in environment.dbs()}
         with source.transaction() as txn:
-            counted = {name: txn.stat(database) for name, database in databases.items()}
+            counted = {name: txn.stat(database) for name, database in source.databases(txn).items()}
             stats = [*counted.values(), environment.stat()]
-            used = _META_PAGES + sum(each["branch_pages"] + each["leaf_pages"] + each["overflow_pages"] for each in stats)
+            used = _META_PAGES + sum(
+                each["branch_pages"] + each["leaf_pages"] + each["overflow_pages"] for each in stats
+            )
             info = environment.info()
         held = [(seen, pid) for pid, seen in readers if seen is not None]
         return StoreStatistics(
@@ -152,9 +154,9 @@ class StoreReader:
             entries={name: found["entries"] for name, found in sorted(counted.items())},
         )
 
-    def _shelf_after(self, digest: bytes | None) -> Shelf | None:
+    def _shelves_after(self, digest: bytes | None) -> list[Shelf]:
         with self._opened().transaction() as txn:
-            return self._tables.shelf_after(txn, digest)
+            return self._shelves.shelves_after(txn, digest, limit=_SHELVES_AT_ONCE)
 
     def _opened(self) -> ReadOnly:
         if self._source is None:

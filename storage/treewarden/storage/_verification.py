@@ -10,22 +10,25 @@ known to be. Nothing is repaired here.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias, final
+from typing import TYPE_CHECKING, Final, TypeAlias, final
 
-import lmdb
-
-from treewarden.storage._codec import FORMAT, Damaged, TooNew, decode
-from treewarden.storage._contract import Snapshot
+from treewarden.storage._codec import FORMAT, Damaged, TooNew, decode, decode_row
+from treewarden.storage._contract import Snapshot, Table
+from treewarden.storage._errors import RowCorrupt
 from treewarden.storage._file_system import OnNetwork
-from treewarden.storage._lmdb_files import find_problems, reading
-from treewarden.storage._lmdb_tables import Tables, digest_of
+from treewarden.storage._lmdb_files import LAYOUT, find_problems, reading
+from treewarden.storage._lmdb_tables import Shelves, digest_of
 from treewarden.storage._read_only import ReadOnly, open_read_only
 from treewarden.storage._shelf import QUARANTINED
+
+if TYPE_CHECKING:
+    import lmdb
 
 __all__ = [
     "NameDamaged",
     "RecordDamaged",
     "RecordTooNew",
+    "RowDamaged",
     "StoreProblem",
     "StoreReport",
     "StructureDamaged",
@@ -90,7 +93,20 @@ class NameDamaged:
         return f"the name of the records under {self.digest} is damaged"
 
 
-StoreProblem: TypeAlias = StructureDamaged | RecordDamaged | RecordTooNew | NameDamaged
+@final
+@dataclass(frozen=True, slots=True)
+class RowDamaged:
+    """A row of `table` cannot be believed."""
+
+    table: str
+    key: bytes
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.table} row {self.key.hex()}: {self.why}"
+
+
+StoreProblem: TypeAlias = StructureDamaged | RecordDamaged | RecordTooNew | NameDamaged | RowDamaged
 
 
 @final
@@ -98,13 +114,15 @@ StoreProblem: TypeAlias = StructureDamaged | RecordDamaged | RecordTooNew | Name
 class StoreReport:
     """What was found in the store at `path`; it is whole if there are no `problems`.
 
-    `snapshots` are the records that can be believed, older ones included; `quarantined` those that
-    were moved aside before.
+    `snapshots`, `entries` (of journals) and `rows` (of checkpoints and the event journal) are those
+    that can be believed, older ones included; `quarantined` is what was moved aside before.
     """
 
     path: Path
     bytes: int
     snapshots: int
+    entries: int
+    rows: int
     quarantined: int
     problems: tuple[StoreProblem, ...]
 
@@ -129,12 +147,14 @@ def _report_on(source: ReadOnly) -> StoreReport:
         size = source.data.stat().st_size
         problems: list[StoreProblem] = [StructureDamaged(why) for why in find_problems(source.data)]
         if problems:
-            return StoreReport(source.directory, size, 0, 0, tuple(problems))
-        Tables(source.directory, source.environment)  # refuses what is no store of ours
+            return StoreReport(source.directory, size, 0, 0, 0, 0, tuple(problems))
+        shelves = Shelves(source.directory, source.environment, txn)  # refuses what is no store of ours
         with reading(source.directory):
             walk = _Walk(source, txn)
-            problems += walk.problems()
-        return StoreReport(source.directory, size, walk.snapshots, walk.quarantined, tuple(problems))
+            problems += walk.problems(shelves)
+        return StoreReport(
+            source.directory, size, walk.snapshots, walk.entries, walk.rows, walk.quarantined, tuple(problems)
+        )
 
 
 @final
@@ -142,34 +162,47 @@ class _Walk:
     """One pass over all that is kept, inside one transaction."""
 
     def __init__(self, source: ReadOnly, txn: "lmdb.Transaction[memoryview]") -> None:
-        self.snapshots = self.quarantined = 0
-        self._environment = source.environment
+        self.snapshots = self.entries = self.rows = self.quarantined = 0
+        self._databases = source.databases(txn)
         self._txn = txn
 
-    def problems(self) -> Iterator[StoreProblem]:
+    def problems(self, shelves: Shelves) -> Iterator[StoreProblem]:
         """Everything that is wrong, in the order of the databases."""
-        databases = {name: self._environment.open_db(name, create=False) for name in (b"names", b"snap", b"quarantine")}
         names = dict[bytes, str]()
-        for key, value in self._each(databases[b"names"]):
-            try:
-                names[key] = value.decode()
-            except UnicodeDecodeError:
-                yield NameDamaged(key.hex())
+        for key, value in self._each("names"):
+            path = value.decode(errors="replace")
+            if digest_of(path) == key:
+                names[key] = path
             else:
-                if digest_of(names[key]) != key:
-                    del names[key]
-                    yield NameDamaged(key.hex())
-        for key, value in self._each(databases[b"snap"]):
+                yield NameDamaged(key.hex())
+        for key, value in self._each("snap"):
             if value == QUARANTINED:
                 continue
             if (found := _judge("snap", key, value, names)) is None:
                 self.snapshots += 1
             else:
                 yield found
-        self.quarantined = self._txn.stat(databases[b"quarantine"])["entries"]
+        self.quarantined = sum(1 for _ in self._each("quarantine"))
+        if shelves.layout == LAYOUT:  # an older one has none of these
+            for key, value in self._each("journal"):
+                if (found := _judge("journal", key, value, names)) is None:
+                    self.entries += 1
+                else:
+                    yield found
+            for table in Table:
+                yield from self._rows(table)
 
-    def _each(self, database: "lmdb._Database") -> Iterator[tuple[bytes, bytes]]:
-        with self._txn.cursor(db=database) as cursor:
+    def _rows(self, table: Table) -> Iterator[RowDamaged]:
+        for key, value in self._each(table.value):
+            try:
+                decode_row(table, key, value)
+            except RowCorrupt as error:
+                yield RowDamaged(table.value, key, error.why)
+            else:
+                self.rows += 1
+
+    def _each(self, name: str) -> Iterator[tuple[bytes, bytes]]:
+        with self._txn.cursor(db=self._databases[name]) as cursor:
             for key, value in cursor:
                 yield bytes(key), bytes(value)
 
