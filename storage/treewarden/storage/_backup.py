@@ -57,8 +57,12 @@ def back_up(store: Path, target: Path, *, progress: Progress | None = None) -> B
     """
     _refuse_target(store, target)
     scratch_name = target.with_name(f".{target.name}.unfinished")
-    with open_read_only(store) as source, copy_problems(target), scratch_directory(scratch_name) as scratch:
-        report = write_compacted(source, scratch, progress=progress)
+    with (
+        open_read_only(store) as source,
+        copy_problems(target),
+        scratch_directory(scratch_name, target=target) as scratch,
+    ):
+        report = write_compacted(source, scratch, target=target, progress=progress)
         reach(CrashPoint.BACKUP_BEFORE_RENAME)
         scratch.rename(target)
         reach(CrashPoint.BACKUP_AFTER_RENAME)
@@ -66,8 +70,8 @@ def back_up(store: Path, target: Path, *, progress: Progress | None = None) -> B
     return BackupReport(target, report.bytes, report.snapshots, report.problems)
 
 
-def write_compacted(source: ReadOnly, scratch: Path, *, progress: Progress | None) -> StoreReport:
-    """Write a compacted copy of `source` into `scratch` and verify it; what was found in it.
+def write_compacted(source: ReadOnly, scratch: Path, *, target: Path, progress: Progress | None) -> StoreReport:
+    """Write a compacted copy of `source` into `scratch`, for `target`, and verify it; what was found in it.
 
     Raises:
         CopyFailed: too little room, or the copy is not what was written.
@@ -78,15 +82,15 @@ def write_compacted(source: ReadOnly, scratch: Path, *, progress: Progress | Non
         refuse_damaged(source.directory, find_problems(source.data))
         Shelves(source.directory, source.environment, txn)  # refuses what is no store of ours
         expected = used_bytes(source, txn)
-        require_room(scratch, expected)
+        require_room(scratch, expected, target=target)
         try:
             copy_compacted(source, txn, scratch / DATA_FILE, expected=expected, progress=progress)
         except lmdb.Error as error:
-            raise CopyFailed(scratch, f"the engine gave up: {error}", "see `treewarden store verify`") from error
+            raise CopyFailed(target, f"the engine gave up: {error}", "see `treewarden store verify`") from error
     report = verify_store(scratch, on_network=OnNetwork.ALLOW)
     if not report.is_readable:
         raise CopyFailed(
-            scratch, f"what was written reads differently ({report.problems[0]})", "see that the disk is well"
+            target, f"what was written reads differently ({report.problems[0]})", "see that the disk is well"
         )
     return report
 

@@ -51,9 +51,9 @@ def compact(store: Path, *, owner: OwnerLock, progress: Progress | None = None) 
             before = source.data.stat().st_size
         with _alone(store):
             pass  # before the work rather than after it
-        with scratch_directory(Places(store).compacting) as scratch:
+        with scratch_directory(Places(store).compacting, target=store) as scratch:
             with open_read_only(store) as source:
-                report = write_compacted(source, scratch, progress=progress)
+                report = write_compacted(source, scratch, target=store, progress=progress)
             with _alone(store):
                 # The lock file first. A new file beside an old lock file that somebody still holds would
                 # be read by the wrong one of its two roots; an old file without lock file is as good as before.

@@ -43,18 +43,18 @@ _MARGIN: Final = 2**20  # bytes for directories and the lock file
 
 
 @contextmanager
-def scratch_directory(scratch: Path) -> Generator[Path]:
-    """An empty directory of mode 0700 to work in; what is left of it at the end is removed.
+def scratch_directory(scratch: Path, *, target: Path) -> Generator[Path]:
+    """An empty directory of mode 0700 to prepare `target` in; what is left of it at the end is removed.
 
     Raises:
         CopyFailed: somebody works in it.
         OSError: it cannot be made.
     """
-    _sweep(scratch)
+    _sweep(scratch, target)
     scratch.mkdir(mode=0o700)
     descriptor = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        _lock(scratch, descriptor, fcntl.LOCK_SH)  # shared, since what is made there is looked into
+        _lock(target, descriptor, fcntl.LOCK_SH)  # shared, since what is made there is looked into
         yield scratch
     finally:
         try:
@@ -82,8 +82,8 @@ def used_bytes(source: ReadOnly, txn: "lmdb.Transaction[memoryview]") -> int:
     return (pages + _META_PAGES) * source.environment.stat()["psize"]
 
 
-def require_room(directory: Path, needed: int) -> None:
-    """Refuse to begin if the file system of `directory` has no room for `needed` bytes.
+def require_room(directory: Path, needed: int, *, target: Path) -> None:
+    """Refuse to prepare `target` if the file system of `directory` has no room for `needed` bytes.
 
     Raises:
         CopyFailed: says how many bytes are needed and how many there are.
@@ -91,7 +91,7 @@ def require_room(directory: Path, needed: int) -> None:
     free = free_bytes(directory)
     if free < needed + _MARGIN:
         raise CopyFailed(
-            directory,
+            target,
             f"it needs {needed + _MARGIN} bytes, and {free} are free there",
             "free disk space, or name another",
         )
@@ -155,14 +155,14 @@ def _write(target: Path, chunks: Iterator[bytes], *, expected: int, progress: Pr
     return written
 
 
-def _sweep(scratch: Path) -> None:
+def _sweep(scratch: Path, target: Path) -> None:
     """Remove what a killed copy left; a living one's is locked."""
     try:
         descriptor = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:
-        _lock(scratch, descriptor, fcntl.LOCK_EX)
+        _lock(target, descriptor, fcntl.LOCK_EX)
         reach(CrashPoint.COPY_SWEEP_BEFORE_RMTREE)
         shutil.rmtree(scratch)
         reach(CrashPoint.COPY_SWEEP_AFTER_RMTREE)
@@ -170,8 +170,8 @@ def _sweep(scratch: Path) -> None:
         os.close(descriptor)
 
 
-def _lock(scratch: Path, descriptor: int, kind: int) -> None:
+def _lock(target: Path, descriptor: int, kind: int) -> None:
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise CopyFailed(scratch, "another copy is being made there", "wait until it is done") from error
+        raise CopyFailed(target, "another copy is being made there", "wait until it is done") from error

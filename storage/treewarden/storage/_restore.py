@@ -57,10 +57,10 @@ def restore(backup: Path, store: Path, *, owner: OwnerLock, progress: Progress |
     with copy_problems(store):
         refuse_network(store)
         finish_restore(store)  # an earlier one that was killed: else no store would be there meanwhile
-        with scratch_directory(places.restored):
+        with scratch_directory(places.restored, target=store):
             pass  # or one that was killed before it changed anything
-        require_room(places.store.parent, report.bytes)
-        with scratch_directory(places.restoring) as scratch:
+        require_room(places.store.parent, report.bytes, target=store)
+        with scratch_directory(places.restoring, target=store) as scratch:
             copy_file(backup / DATA_FILE, scratch / DATA_FILE, progress=progress)
             copied = verify_store(scratch, on_network=OnNetwork.ALLOW)
             if (copied.bytes, copied.problems) != (report.bytes, report.problems):
