@@ -11,7 +11,8 @@ import pytest
 
 from treewarden.storage import LmdbStore, OnNetwork, StoreUnusable, _lmdb_store
 from treewarden.storage._file_system import NETWORK_TYPES, Mount, mount_of, mounts_in, network_mount
-from treewarden.storage._lmdb_files import open_environment, refuse_network
+from treewarden.storage._lmdb_files import open_environment
+from treewarden.storage._mounts import refuse_network
 
 LINES = r"""
 27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw

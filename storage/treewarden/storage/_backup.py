@@ -26,8 +26,9 @@ from treewarden.storage._copying import (
 from treewarden.storage._crash_points import CrashPoint, reach
 from treewarden.storage._errors import CopyFailed, StoreUnusable
 from treewarden.storage._file_system import OnNetwork
-from treewarden.storage._lmdb_files import DATA_FILE, find_problems, sync_directory
+from treewarden.storage._lmdb_files import find_problems
 from treewarden.storage._lmdb_tables import Shelves
+from treewarden.storage._places import DATA_FILE, sync_directory
 from treewarden.storage._read_only import ReadOnly, open_read_only
 from treewarden.storage._verification import StoreProblem, StoreReport, verify_store
 

@@ -19,8 +19,8 @@ from treewarden.storage._backup import write_compacted
 from treewarden.storage._copying import Progress, copy_problems, scratch_directory
 from treewarden.storage._crash_points import CrashPoint, reach
 from treewarden.storage._errors import CopyFailed
-from treewarden.storage._lmdb_files import DATA_FILE, LOCK_FILE, Places, sync_directory
 from treewarden.storage._owner import OwnerLock
+from treewarden.storage._places import DATA_FILE, LOCK_FILE, Places, sync_directory
 from treewarden.storage._read_only import open_read_only
 from treewarden.storage._verification import StoreProblem
 

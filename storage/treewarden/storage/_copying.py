@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from treewarden.storage._crash_points import CrashPoint, reach
 from treewarden.storage._errors import CopyFailed
-from treewarden.storage._lmdb_files import free_bytes, sync_directory
+from treewarden.storage._lmdb_files import free_bytes
+from treewarden.storage._places import sync_directory
 from treewarden.storage._read_only import ReadOnly
 
 if TYPE_CHECKING:

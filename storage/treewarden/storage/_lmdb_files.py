@@ -7,8 +7,8 @@ touch it: reading a mapped page beyond the end of the file is a SIGBUS (mmap(2))
 The format is 0.9's, always by an explicit `lib_version` (decision 0003): the environment variable
 LMDB_DEFAULT_LIB_VERSION changes the library's own default. A network file system is refused before
 anything is made on it; where the system does not list its mounts (macOS) none is known, and none is
-refused. Not found here: damage inside interior
-pages, which the 0.9 format does not checksum; every record carries its own checksum instead.
+refused. Not found here: damage inside interior pages, which the 0.9 format does not checksum; every
+record carries its own checksum instead, and `verify_store` walks them all.
 """
 
 import errno
@@ -19,49 +19,38 @@ import stat
 import uuid
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias, cast, final
+from typing import Final, cast
 
 import lmdb
 import lmdb.verify
 
 from treewarden.storage._crash_points import CrashPoint, reach
 from treewarden.storage._errors import CommitFailed, StoreFull, StoreUnusable
-from treewarden.storage._file_system import OnNetwork, network_mount
+from treewarden.storage._file_system import OnNetwork
+from treewarden.storage._mounts import MountTable, mount_table, refuse_network
+from treewarden.storage._places import DATA_FILE, LOCK_FILE, Places, finish_restore, sweep, sync_directory
 
 __all__ = [
     "DATABASES",
-    "DATA_FILE",
     "LAYOUT",
     "LIB_VERSION",
-    "LOCK_FILE",
     "MAX_DATABASES",
-    "MountTable",
-    "Places",
     "commit_failed",
     "find_problems",
-    "finish_restore",
     "free_bytes",
     "keep_from_children",
-    "mount_table",
     "open_environment",
     "reading",
-    "refuse_network",
     "refuse_truncated",
-    "sync_directory",
     "unusable",
 ]
-
-MountTable: TypeAlias = Callable[[], str | None]  # the text of mountinfo; None where there is none
 
 LIB_VERSION: Final = 0  # the 0.9 file format
 LAYOUT: Final = 2  # of the databases and keys; see `_lmdb_tables`
 DATABASES: Final = (b"meta", b"names", b"snap", b"quarantine", b"journal", b"checkpoints", b"values", b"events")
 
 MAX_DATABASES: Final = 16
-DATA_FILE: Final = "data.mdb"
-LOCK_FILE: Final = "lock.mdb"
 _LITTLE: Final = 2**20  # bytes; with less room than this a short write is put down to the full disk
 _verify: Final = cast("Callable[[str], list[str]]", lmdb.verify.verify)  # pyright: ignore[reportUnknownMemberType]  # untyped
 _RESTORE: Final = "restore the directory from a backup, or move it aside to begin with an empty store"
@@ -77,62 +66,6 @@ _REMEDIES: Final[Mapping[int, str]] = {
     errno.ENOMEM: "raise the address space limit (ulimit -v)",
     errno.EIO: "see that the disk is well and has room (dmesg, df): what was acknowledged is kept",
 }
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Places:
-    """The names around the store in `store` that only a killed process leaves for others to see."""
-
-    store: Path
-
-    @property
-    def creating(self) -> Path:
-        """A new store's file, until it is finished."""
-        return self.store / "creating"
-
-    @property
-    def compacting(self) -> Path:
-        """The compacted file, until it is verified."""
-        return self.store / "compacting"
-
-    @property
-    def restoring(self) -> Path:
-        """What a restore copies, until it is verified."""
-        return self.store.with_name(f"{self.store.name}.restoring")
-
-    @property
-    def restored(self) -> Path:
-        """What a restore copied, whole, until it takes the store's place."""
-        return self.store.with_name(f"{self.store.name}.restored")
-
-
-def mount_table() -> str | None:
-    """The mounts that this process sees, as proc_pid_mountinfo(5) writes them; None where there is no such file."""
-    try:
-        return Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
-    except FileNotFoundError:
-        return None
-
-
-def refuse_network(directory: Path, *, mounts: MountTable = mount_table) -> None:
-    """Refuse `directory` if it is, or would be made, on a network file system.
-
-    Raises:
-        StoreUnusable: names the mount point and the type.
-    """
-    if (mountinfo := mounts()) is None:
-        return
-    path = directory.resolve()
-    made = next(each for each in (path, *path.parents) if each.exists())
-    device = made.stat().st_dev
-    found = network_mount(mountinfo, os.fspath(path), device=f"{os.major(device)}:{os.minor(device)}")
-    if found is not None:
-        raise StoreUnusable(
-            directory,
-            f"it is on {found.type}, mounted at {found.point}: memory maps and locks do not hold on a network",
-            "put it on a disk of this machine, or open it with on_network=OnNetwork.ALLOW if no other machine uses it",
-        )
 
 
 def open_environment(
@@ -151,7 +84,7 @@ def open_environment(
             refuse_network(directory, mounts=mounts)
         finish_restore(directory)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _sweep(directory)
+        sweep(directory)
         if not (directory / DATA_FILE).exists():
             _create(directory)
         elif (directory / DATA_FILE).stat().st_size == 0:
@@ -221,31 +154,6 @@ def _open(directory: Path, *, map_size: int) -> lmdb.Environment:
     )
 
 
-def finish_restore(directory: Path) -> None:
-    """Put a restored store in its place, if the restore died after it had moved the old one away.
-
-    Without this the next look would find no store, and make an empty one.
-    """
-    places = Places(directory.resolve())
-    if places.restored.exists() and not (places.store / DATA_FILE).exists():
-        reach(CrashPoint.RESTORE_BEFORE_RENAME)
-        places.restored.rename(places.store)
-        reach(CrashPoint.RESTORE_AFTER_RENAME)
-        sync_directory(places.store.parent)
-
-
-def _sweep(directory: Path) -> None:
-    """Remove what a killed creation, compaction or restore left: its owner is dead, since we own the store."""
-    places = Places(directory.resolve())
-    # A creation may have died between its rename and its end, so beside a finished store too.
-    # A whole restored copy beside a store never took its place, and nobody was told it did.
-    for left in (places.creating, places.compacting, places.restoring, places.restored):
-        if left.exists():
-            reach(CrashPoint.STORE_SWEEP_BEFORE_RMTREE)
-            shutil.rmtree(left)
-            reach(CrashPoint.STORE_SWEEP_AFTER_RMTREE)
-
-
 def _create(directory: Path) -> None:
     scratch = Places(directory).creating
     scratch.mkdir(mode=0o700)
@@ -303,15 +211,6 @@ def find_problems(data: Path) -> tuple[str, ...]:
         return tuple(_verify(os.fspath(data)))
     except lmdb.verify.VerifyError as error:
         return (str(error),)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make the names in `directory` durable."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def keep_from_children(directory: Path) -> None:

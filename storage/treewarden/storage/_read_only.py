@@ -21,17 +21,9 @@ import lmdb
 
 from treewarden.storage._errors import StoreUnusable
 from treewarden.storage._file_system import OnNetwork
-from treewarden.storage._lmdb_files import (
-    DATA_FILE,
-    LIB_VERSION,
-    LOCK_FILE,
-    MAX_DATABASES,
-    MountTable,
-    keep_from_children,
-    mount_table,
-    refuse_network,
-    unusable,
-)
+from treewarden.storage._lmdb_files import LIB_VERSION, MAX_DATABASES, keep_from_children, unusable
+from treewarden.storage._mounts import MountTable, mount_table, refuse_network
+from treewarden.storage._places import DATA_FILE, LOCK_FILE
 
 __all__ = ["ReadOnly", "open_read_only"]
 

@@ -15,8 +15,9 @@ from typing import Final, final
 from treewarden.storage._contract import Snapshot
 from treewarden.storage._errors import SnapshotCorrupt, StoreClosed
 from treewarden.storage._file_system import OnNetwork
-from treewarden.storage._lmdb_files import MountTable, mount_table, refuse_truncated
+from treewarden.storage._lmdb_files import refuse_truncated
 from treewarden.storage._lmdb_tables import Shelf, Shelves, digest_of
+from treewarden.storage._mounts import MountTable, mount_table
 from treewarden.storage._read_only import ReadOnly, open_read_only
 from treewarden.storage._shelf import judge, judge_older
 

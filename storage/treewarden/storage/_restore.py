@@ -18,8 +18,9 @@ from treewarden.storage._copying import Progress, copy_file, copy_problems, requ
 from treewarden.storage._crash_points import CrashPoint, reach
 from treewarden.storage._errors import CopyFailed
 from treewarden.storage._file_system import OnNetwork
-from treewarden.storage._lmdb_files import DATA_FILE, Places, finish_restore, refuse_network, sync_directory
+from treewarden.storage._mounts import refuse_network
 from treewarden.storage._owner import OwnerLock
+from treewarden.storage._places import DATA_FILE, Places, finish_restore, sync_directory
 from treewarden.storage._verification import StoreProblem, StructureDamaged, verify_store
 
 __all__ = ["RestoreReport", "restore"]
