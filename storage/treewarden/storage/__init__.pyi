@@ -1,3 +1,5 @@
+from ._backup import BackupReport as BackupReport
+from ._backup import back_up as back_up
 from ._checkpoint_content import ActorChange as ActorChange
 from ._checkpoint_content import ActorEntry as ActorEntry
 from ._checkpoint_content import ActorPart as ActorPart
@@ -18,6 +20,8 @@ from ._checkpoints import PruneReport as PruneReport
 from ._checkpoints import Recovered as Recovered
 from ._codec import pack as pack
 from ._codec import unpack as unpack
+from ._compaction import CompactionReport as CompactionReport
+from ._compaction import compact as compact
 from ._contract import Append as Append
 from ._contract import CutJournal as CutJournal
 from ._contract import Discard as Discard
@@ -39,6 +43,7 @@ from ._errors import CheckpointCorrupt as CheckpointCorrupt
 from ._errors import CheckpointMissing as CheckpointMissing
 from ._errors import CommitFailed as CommitFailed
 from ._errors import ContentDamaged as ContentDamaged
+from ._errors import CopyFailed as CopyFailed
 from ._errors import OperationRefused as OperationRefused
 from ._errors import RowCorrupt as RowCorrupt
 from ._errors import SchemaTooNew as SchemaTooNew
@@ -51,6 +56,7 @@ from ._errors import StoreFull as StoreFull
 from ._errors import StoreLocked as StoreLocked
 from ._errors import StoreUnusable as StoreUnusable
 from ._errors import VersionTooNew as VersionTooNew
+from ._file_system import OnNetwork as OnNetwork
 from ._kept_mailbox import MAILBOX_MARK as MAILBOX_MARK
 from ._kept_mailbox import KeptMailbox as KeptMailbox
 from ._kept_mailbox import mailbox_path as mailbox_path
@@ -61,7 +67,20 @@ from ._migrations import MAILBOX_SCHEMA as MAILBOX_SCHEMA
 from ._migrations import Migrations as Migrations
 from ._owner import Holder as Holder
 from ._owner import OwnerLock as OwnerLock
+from ._reader import OldestReader as OldestReader
+from ._reader import StoreReader as StoreReader
+from ._reader import StoreStatistics as StoreStatistics
+from ._restore import RestoreReport as RestoreReport
+from ._restore import restore as restore
 from ._restore_plan import RestorePlan as RestorePlan
 from ._restore_plan import restore_operations as restore_operations
+from ._verification import NameDamaged as NameDamaged
+from ._verification import RecordDamaged as RecordDamaged
+from ._verification import RecordTooNew as RecordTooNew
+from ._verification import RowDamaged as RowDamaged
+from ._verification import StoreProblem as StoreProblem
+from ._verification import StoreReport as StoreReport
+from ._verification import StructureDamaged as StructureDamaged
+from ._verification import verify_store as verify_store
 
 __all__: list[str]  # noqa: PYI035 - lazy_loader reads the imports above; the names stand once

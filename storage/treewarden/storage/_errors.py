@@ -16,6 +16,7 @@ __all__ = [
     "CheckpointMissing",
     "CommitFailed",
     "ContentDamaged",
+    "CopyFailed",
     "OperationRefused",
     "RowCorrupt",
     "SchemaTooNew",
@@ -178,6 +179,14 @@ class CheckpointCorrupt(StoreError):
         each = "; ".join(f"{number}: {reason}" for number, reason in why)
         super().__init__(f"no {sought} can be believed ({each}); make a new one, or restore a backup of the store")
         self.sought, self.why = sought, why
+
+
+class CopyFailed(StoreError):
+    """A backup, a compaction or a restore was refused or given up: what was there before is there, unchanged."""
+
+    def __init__(self, path: Path, found: str, remedy: str) -> None:
+        super().__init__(f"no copy was made at {path}: {found}; {remedy}")
+        self.path, self.found, self.remedy = path, found, remedy
 
 
 def _described(holder: "Holder") -> str:

@@ -13,6 +13,7 @@ from treewarden.supervision_trees.cli._definitions import check, init, schema
 from treewarden.supervision_trees.cli._down import down
 from treewarden.supervision_trees.cli._output import Failed, notice
 from treewarden.supervision_trees.cli._plans import apply, plan
+from treewarden.supervision_trees.cli._store import STORE
 from treewarden.supervision_trees.cli._streams import events, logs
 from treewarden.supervision_trees.cli._up import up
 from treewarden.supervision_trees.cli._views import ps, show, tree
@@ -86,6 +87,7 @@ def _make_app() -> typer.Typer:
     for command in (init, check, schema, plan, apply, up, down, ps, tree, show, logs, events, start, stop, restart):
         app.command()(command)
     app.add_typer(CHECKPOINT, name="checkpoint")
+    app.add_typer(STORE, name="store")
     return app
 
 
