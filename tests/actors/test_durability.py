@@ -634,11 +634,11 @@ def test_a_start_waits_for_no_message_that_came_meanwhile(durable: World, store:
     ref.tell(4)
     run(durable)
     store.begin()()
-    alone = (stored(store), [type(notice) for notice in durable.notices])
+    alone = (stored(store), [type(notice).__name__ for notice in durable.notices])
     run(durable)
     store.begin()()
 
-    assert (3, [Started]) == alone
+    assert (3, ["Started"]) == alone
     assert 7 == stored(store)
 
 
