@@ -630,7 +630,11 @@ def test_a_start_is_announced_once_what_it_changed_is_durable(durable: World, st
 def test_a_start_waits_for_no_message_that_came_meanwhile(durable: World, store: HeldStore) -> None:
     """Its supervisor waits for it; what it changed is a commit of its own."""
     store.held = True
-    ref = durable.spawn(Tally, {"start": lambda actor: setattr(actor, "sum", 3)})
+
+    def change(actor: Tally) -> None:
+        actor.sum = 3
+
+    ref = durable.spawn(Tally, {"start": change})
     ref.tell(4)
     run(durable)
     store.begin()()
