@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, cast
 
 import typer
 
-from treewarden.supervision_trees.cli._options import ActorArgument, AsJson, StateDir
+from treewarden.supervision_trees.cli._options import ActorArgument, AsJson, StateDir, duration
 from treewarden.supervision_trees.cli._output import Failed, print_document, print_table, print_text
 
 if TYPE_CHECKING:
@@ -28,15 +28,6 @@ CHECKPOINT: Final = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def _duration(text: str) -> float:
-    from treewarden.supervision_trees.definitions._durations import parse_duration  # noqa: PLC0415 - not for --help
-
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 def _value(text: str) -> tuple[str, str]:
@@ -178,7 +169,7 @@ def prune(
     *,
     older_than: Annotated[
         float,
-        typer.Option("--older-than", metavar="DURATION", parser=_duration, help="Such as 7d or 12h."),
+        typer.Option("--older-than", metavar="DURATION", parser=duration, help="Such as 7d or 12h."),
     ] = cast("float", "7d"),
     state: StateDir = _STATE,
     as_json: AsJson = False,
