@@ -42,7 +42,7 @@ SUPERVISION_TREES = frozenset(
     """
     ActorView AlreadyPresent AlreadyStarted AnotherTree ApplyReport ApplyTree AutoShutdown Child ChildCounts
     ChildState Command CommandRefused Complaint CrashesRead CrashRecord CrashView DefinitionErrors DiscardState
-    DynamicSupervisor EventsRead Inspect InvalidSupervisor load_definition LogRead NoPartitions NotApplicable NotFound
+    DynamicSupervisor EventPick EventsRead Inspect InvalidSupervisor load_definition LogRead NoPartitions NotApplicable NotFound
     parse_definition PartitionHandle PartitionStatus PartitionSupervisor PlannedStep PlanTree ReadCrashes ReadEvents
     ReadLog RecordedEvent RestartActor Runtime RuntimeEnd StartActor StartFailed StateCorrupt StillRestarting
     StillRunning StopActor StopReport StopTree Strategy SupervisionError Supervisor SupervisorHandle

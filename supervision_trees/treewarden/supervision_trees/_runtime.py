@@ -120,7 +120,9 @@ class Runtime:
             raise ValueError(f"a tree cannot be named {SYSTEM!r}: the runtime's own parts live there")
         self._state_dir = None if state_dir is None else Path(state_dir).absolute()
         self._clock = SystemClock()
-        self._hub = EventHub(self._clock)
+        # The numbers go on from those in the store, once that is open.
+        self._run = uuid.uuid4().hex
+        self._hub = EventHub(self._clock, first=1 if state_dir is None else None)
         self._logs = LogLines()
         self._registry = Registry()
         self._closers = contextlib.ExitStack()

@@ -5,6 +5,9 @@ subscription; woken from its sleep it gathers for a moment, so that a burst wake
 falls behind by more than is remembered misses the oldest, and a line on stderr says how
 many. A sink that raises is dropped, with one line on stderr; the others and the actors never
 notice.
+
+The numbers go on from those of the runtimes before, which are known once the store is open. What is
+emitted before that is remembered and gets its number then; until then nobody hears of it.
 """
 
 import itertools
@@ -30,7 +33,8 @@ Subscriber: TypeAlias = Callable[[RecordedEvent], object]
 class EventHub:
     """An `EventSink` with memory and subscribers. Safe from any thread."""
 
-    def __init__(self, clock: Clock, *, remembered: int = REMEMBERED) -> None:
+    def __init__(self, clock: Clock, *, first: int | None = 1, remembered: int = REMEMBERED) -> None:
+        """Number events from `first` on; if that is not known yet (None), `number_from` tells it."""
         self._clock = clock
         # Guards all below. An event is numbered and remembered under it, so that memory is in the order of
         # the numbers. Re-entrant: a finalizer that emits may run in the midst of `emit`.
@@ -38,8 +42,9 @@ class EventHub:
         self._news = threading.Condition(self._lock)  # notified on each event that a sleeper waits for, and at the end
         self._sleepers = 0
         self._recent: deque[tuple[float, Event]] = deque(maxlen=remembered)  # the last of them has the number _last
-        self._last: int = 0
-        self._delivered: int = 0  # up to here the subscribers have been served
+        self._is_numbered = first is not None
+        self._last: int = 0 if first is None else first - 1  # while not numbered: how many there are
+        self._delivered: int = self._last  # up to here the subscribers have been served
         self._subscribers: dict[Subscriber, int] = {}  # each with the last event before it came
         self._closed = False
         self._thread: threading.Thread | None = None  # from the first subscription on
@@ -52,6 +57,17 @@ class EventHub:
             if self._sleepers:
                 self._news.notify_all()
 
+    def number_from(self, first: int) -> None:
+        """Give what was emitted so far the numbers from `first` on, and pass it on. Called once, if at all."""
+        with self._lock:
+            assert not self._is_numbered, "events have their numbers already"
+            self._is_numbered = True
+            self._last += first - 1
+            self._delivered += first - 1
+            for subscriber in self._subscribers:
+                self._subscribers[subscriber] += first - 1
+            self._news.notify_all()
+
     def subscribe(self, subscriber: Subscriber) -> None:
         """Call `subscriber` with each event from now on, in order, on the hub's thread."""
         with self._lock:
@@ -62,6 +78,43 @@ class EventHub:
                 self._thread = threading.Thread(target=self._serve, name="treewarden-events", daemon=True)
                 self._thread.start()
 
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Call `subscriber` no more, but for what is being passed on right now; one that is unknown is no error."""
+        with self._lock:
+            self._subscribers.pop(subscriber, None)
+
+    @property
+    def last(self) -> int:
+        """The number of the newest event, or the one before the first."""
+        with self._lock:
+            return self._last
+
+    def wait_after(self, sequence: int, *, timeout: float) -> None:
+        """Wait until there is an event after `sequence`, for up to `timeout` seconds."""
+        with self._lock:
+            self._sleep(lambda: self._last > sequence or self._closed, timeout)
+
+    def after(self, sequence: int, *, limit: int) -> tuple[tuple[RecordedEvent, ...], int]:
+        """Events after `sequence`, the oldest `limit` of them, and how many of those before them are forgotten."""
+        with self._lock:
+            later = max(self._last - sequence, 0)
+            known = min(later, len(self._recent))
+            start = len(self._recent) - known
+            chosen = itertools.islice(self._recent, start, start + limit)
+            first = self._last - known + 1
+            found = tuple(RecordedEvent(first + place, at, event) for place, (at, event) in enumerate(chosen))
+            return found, later - known
+
+    def first_at(self, wall: float) -> tuple[int, bool]:
+        """The number of the first remembered event of `wall` seconds or later, or the next one; and whether
+        one before it is remembered, so that it surely is the first of all."""
+        with self._lock:
+            start = self._last - len(self._recent) + 1
+            for place, (at, _) in enumerate(self._recent):
+                if at >= wall:
+                    return start + place, place > 0
+            return self._last + 1, bool(self._recent)
+
     def since(self, sequence: int, *, limit: int, wait: float) -> tuple[tuple[RecordedEvent, ...], int]:
         """Events after `sequence`, the newest `limit` of them, and how many after it are forgotten or cut.
 
@@ -69,7 +122,7 @@ class EventHub:
         """
         with self._lock:
             if wait > 0:
-                self._sleep(lambda: self._last > sequence or self._closed, wait)
+                self.wait_after(sequence, timeout=wait)
             later = max(self._last - sequence, 0)
             chosen = self._newest(min(later, limit))
             return tuple(chosen), later - len(chosen)
@@ -77,6 +130,8 @@ class EventHub:
     def close(self) -> None:
         """Pass on what was emitted, then end the thread; idempotent."""
         with self._lock:
+            if not self._is_numbered:  # the store could not be opened, and what led to that is to be heard of
+                self.number_from(1)
             self._closed = True
             self._news.notify_all()
         if self._thread is not None and self._thread is not threading.current_thread():
@@ -88,7 +143,7 @@ class EventHub:
                 if not self._has_work():
                     self._sleep(self._has_work, None)
                     self._news.wait_for(lambda: self._closed, timeout=GATHER)  # no sleeper: nobody is to wake it
-                if not self._subscribers or self._last == self._delivered:
+                if not self._subscribers or not self._is_numbered or self._last == self._delivered:
                     if self._closed:
                         return
                     continue
@@ -102,7 +157,7 @@ class EventHub:
                 self._pass_on(recorded, subscribers)
 
     def _has_work(self) -> bool:
-        return self._closed or (self._last > self._delivered and bool(self._subscribers))
+        return self._closed or (self._is_numbered and self._last > self._delivered and bool(self._subscribers))
 
     def _sleep(self, is_over: Callable[[], bool], timeout: float | None) -> None:
         self._sleepers += 1

@@ -1,0 +1,114 @@
+"""From the hub into the journal: which events are written next, and what stands for those that cannot be.
+
+One batch after the other is taken from the hub, oldest first. What the hub has forgotten meanwhile, because events
+came faster than they could be written or the store took no writes, becomes a gap with its count; numbers that
+a killed runtime may have given become a gap without one. Nothing here waits, but for `begin` and `finish`.
+
+Not promised: an event that was emitted less than `GATHER` and a commit before kill -9.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Final, final
+
+from treewarden.actors import Log
+from treewarden.storage import EventJournal, KeptEvent, StoreError
+from treewarden.supervision_trees._inspect import RecordedEvent
+from treewarden.supervision_trees.telemetry import EventHub, Subscriber, event_fields
+
+__all__ = ["BATCH", "EVENTS_LOST", "GATHER", "EventKeeping"]
+
+GATHER: Final = 0.05  # seconds that an event waits for company: a burst is a few commits, not one for each event
+BATCH: Final = 250  # events of a commit: no other commit waits for more than that
+EVENTS_LOST: Final = "EventsLost"
+_LAST_BATCH: Final = 2_000  # events of a commit once nobody else commits
+
+
+@final
+class EventKeeping:
+    """The way of one runtime's events into its journal. Safe from any thread; one batch is under way at a time."""
+
+    def __init__(
+        self,
+        hub: EventHub,
+        journal: EventJournal,
+        *,
+        runtime: str,
+        wall: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._hub, self._journal, self._runtime = hub, journal, runtime
+        self._wall, self._monotonic = wall, monotonic
+        self._first = 1  # the first number of this runtime
+
+    def begin(self, log: Log, *, within: float) -> None:
+        """Let the hub's numbers go on after all that were ever given, and reserve the next ones.
+
+        Raises:
+            StoreError: the journal cannot be read. That it cannot be written keeps nobody from running.
+        """
+        self._first = max(self._journal.last(), self._journal.reserved()) + 1
+        self._hub.number_from(self._first)
+        try:
+            self._journal.append(self._gaps(())).result(within)
+        except (StoreError, TimeoutError) as error:
+            log.error("numbers of events are not reserved", error=str(error) or repr(error))
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Call `subscriber` at each event from now on, on the hub's thread."""
+        self._hub.subscribe(subscriber)
+
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Call `subscriber` no more."""
+        self._hub.unsubscribe(subscriber)
+
+    def write(self) -> "Future[int] | None":
+        """Hand in the next batch; None if there is nothing to write.
+
+        Raises:
+            StoreError: here or through the future: nothing was written. The hub goes on remembering.
+        """
+        batch = self._batch(BATCH)
+        return self._journal.append(batch) if batch else None
+
+    def when_writable(self, callback: Callable[[], object]) -> None:
+        """Call `callback` once, when a full store takes commits again."""
+        self._journal.when_writable(callback)
+
+    def finish(self, log: Log, *, within: float) -> None:
+        """Write what is left, and give back the numbers that were not used. The last thing before the store closes."""
+        deadline = self._monotonic() + within
+        try:
+            while len(batch := self._batch(_LAST_BATCH)) >= _LAST_BATCH:
+                self._journal.append(batch).result(deadline - self._monotonic())
+            self._journal.finish(batch).result(deadline - self._monotonic())
+        except (StoreError, TimeoutError) as error:
+            log.error("the last events are not kept", error=str(error) or repr(error))
+
+    def _batch(self, limit: int) -> list[KeptEvent]:
+        events, _ = self._hub.after(max(self._journal.last(), self._first - 1), limit=limit)
+        return [*self._gaps(events), *map(self._kept, events)]
+
+    def _gaps(self, events: tuple[RecordedEvent, ...]) -> list[KeptEvent]:
+        """What stands for the numbers between the journal's last and `events`."""
+        following = events[0].sequence if events else self._hub.last + 1
+        at = events[0].at if events else self._wall()
+        start = self._journal.last() + 1
+        gaps = list[KeptEvent]()
+        if start < self._first:
+            gaps.append(self._gap(start, self._first - 1, at, None))
+            start = self._first
+        if events and start < following:
+            gaps.append(self._gap(start, following - 1, at, following - start))
+        return gaps
+
+    def _gap(self, first: int, last: int, at: float, lost: int | None) -> KeptEvent:
+        if lost is None:
+            text = "the runtime before ended without notice: the last that it told may be missing here"
+        else:
+            text = f"{lost} events were not kept: they came too fast, or the store took no writes"
+        fields = {"event": EVENTS_LOST, "level": "warning", "text": text, "first": first, "lost": lost}
+        return KeptEvent(last, at, self._runtime, fields, first, lost or 0)
+
+    def _kept(self, recorded: RecordedEvent) -> KeptEvent:
+        return KeptEvent.of(recorded.sequence, recorded.at, self._runtime, event_fields(recorded.event))
