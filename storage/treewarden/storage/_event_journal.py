@@ -20,7 +20,6 @@ from typing import Final, final
 from treewarden.storage._contract import DropRow, PutRow, SnapshotStore, Table, TableRow
 from treewarden.storage._errors import RowCorrupt
 from treewarden.storage._event_rows import (
-    LARGEST,
     MARK,
     OVERHEAD,
     DamagedEvent,

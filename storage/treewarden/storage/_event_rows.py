@@ -168,20 +168,22 @@ def read_row(row: TableRow | RowCorrupt) -> StoredEvent | DamagedEvent:
         plain = unpack(Packed(row.value))
     except ValueError as error:
         return DamagedEvent(number, f"its contents cannot be read: {error}")
-    match plain:
-        case {
-            "sequence": int(sequence),
-            "at": int() | float() as at,
-            "runtime": str(runtime),
-            "start": int(start),
-            "void": int(void),
-            "fields": dict() as fields,
-        } if sequence == number:
-            first, lost = plain.get("first", sequence), plain.get("lost")
-            if isinstance(first, int) and isinstance(lost, int | None) and first <= sequence:
-                kept = cast("dict[str, object]", fields)
-                event = KeptEvent(sequence, float(cast("float", at)), runtime, kept, first, lost)
-                return StoredEvent(event, start, void, len(row.value) + OVERHEAD)
-        case _:
-            pass
+    if not isinstance(plain, dict):
+        return DamagedEvent(number, "it is no event of a known form")
+    stored = cast("dict[str, object]", plain)
+    at, runtime, start, void = (stored.get(name) for name in ("at", "runtime", "start", "void"))
+    first, lost, fields = stored.get("first", number), stored.get("lost"), stored.get("fields")
+    if (
+        stored.get("sequence") == number
+        and isinstance(at, int | float)
+        and isinstance(runtime, str)
+        and isinstance(start, int)
+        and isinstance(void, int)
+        and isinstance(first, int)
+        and isinstance(lost, int | None)
+        and isinstance(fields, dict)
+    ):
+        told = cast("dict[str, object]", fields)
+        event = KeptEvent(number, float(at), runtime, told, first, lost)
+        return StoredEvent(event, start, void, len(row.value) + OVERHEAD)
     return DamagedEvent(number, "it is no event of a known form")

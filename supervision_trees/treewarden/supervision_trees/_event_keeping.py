@@ -7,20 +7,22 @@ a killed runtime may have given become a gap without one. Nothing here waits, bu
 Not promised: an event that was emitted less than `GATHER` and a commit before kill -9.
 """
 
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Final, final
 
-from treewarden.actors import Log
-from treewarden.storage import EventJournal, KeptEvent, StoreError
+from treewarden.actors import Clock, Log
+from treewarden.storage import EventJournal, KeptEvent, SnapshotStore, StoreError
 from treewarden.supervision_trees._inspect import RecordedEvent
 from treewarden.supervision_trees.telemetry import EventHub, Subscriber, event_fields
 
-__all__ = ["BATCH", "EVENTS_LOST", "GATHER", "EventKeeping"]
+__all__ = ["BATCH", "EVENTS_LOST", "GATHER", "EventKeeping", "keep_events"]
 
 GATHER: Final = 0.05  # seconds that an event waits for company: a burst is a few commits, not one for each event
 BATCH: Final = 250  # events of a commit: no other commit waits for more than that
 EVENTS_LOST: Final = "EventsLost"
+WITHIN: Final = 5.0  # seconds for the store to take the first commit, and the last ones
 _LAST_BATCH: Final = 2_000  # events of a commit once nobody else commits
 
 
@@ -34,11 +36,10 @@ class EventKeeping:
         journal: EventJournal,
         *,
         runtime: str,
-        wall: Callable[[], float],
-        monotonic: Callable[[], float],
+        clock: Clock,
     ) -> None:
-        self._hub, self._journal, self._runtime = hub, journal, runtime
-        self._wall, self._monotonic = wall, monotonic
+        self._hub, self.journal, self._runtime = hub, journal, runtime
+        self._clock = clock
         self._first = 1  # the first number of this runtime
 
     def begin(self, log: Log, *, within: float) -> None:
@@ -47,12 +48,12 @@ class EventKeeping:
         Raises:
             StoreError: the journal cannot be read. That it cannot be written keeps nobody from running.
         """
-        self._first = max(self._journal.last(), self._journal.reserved()) + 1
+        self._first = max(self.journal.last(), self.journal.reserved()) + 1
         self._hub.number_from(self._first)
         try:
-            self._journal.append(self._gaps(())).result(within)
+            self.journal.append(self._gaps(())).result(within)
         except (StoreError, TimeoutError) as error:
-            log.error("numbers of events are not reserved", error=str(error) or repr(error))
+            _tell(log, "numbers of events are not reserved", error)
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Call `subscriber` at each event from now on, on the hub's thread."""
@@ -69,31 +70,31 @@ class EventKeeping:
             StoreError: here or through the future: nothing was written. The hub goes on remembering.
         """
         batch = self._batch(BATCH)
-        return self._journal.append(batch) if batch else None
+        return self.journal.append(batch) if batch else None
 
     def when_writable(self, callback: Callable[[], object]) -> None:
         """Call `callback` once, when a full store takes commits again."""
-        self._journal.when_writable(callback)
+        self.journal.when_writable(callback)
 
     def finish(self, log: Log, *, within: float) -> None:
         """Write what is left, and give back the numbers that were not used. The last thing before the store closes."""
-        deadline = self._monotonic() + within
+        deadline = self._clock.monotonic() + within
         try:
             while len(batch := self._batch(_LAST_BATCH)) >= _LAST_BATCH:
-                self._journal.append(batch).result(deadline - self._monotonic())
-            self._journal.finish(batch).result(deadline - self._monotonic())
+                self.journal.append(batch).result(deadline - self._clock.monotonic())
+            self.journal.finish(batch).result(deadline - self._clock.monotonic())
         except (StoreError, TimeoutError) as error:
-            log.error("the last events are not kept", error=str(error) or repr(error))
+            _tell(log, "the last events are not kept", error)
 
     def _batch(self, limit: int) -> list[KeptEvent]:
-        events, _ = self._hub.after(max(self._journal.last(), self._first - 1), limit=limit)
+        events, _ = self._hub.after(max(self.journal.last(), self._first - 1), limit=limit)
         return [*self._gaps(events), *map(self._kept, events)]
 
     def _gaps(self, events: tuple[RecordedEvent, ...]) -> list[KeptEvent]:
         """What stands for the numbers between the journal's last and `events`."""
         following = events[0].sequence if events else self._hub.last + 1
-        at = events[0].at if events else self._wall()
-        start = self._journal.last() + 1
+        at = events[0].at if events else self._clock.wall()
+        start = self.journal.last() + 1
         gaps = list[KeptEvent]()
         if start < self._first:
             gaps.append(self._gap(start, self._first - 1, at, None))
@@ -112,3 +113,21 @@ class EventKeeping:
 
     def _kept(self, recorded: RecordedEvent) -> KeptEvent:
         return KeptEvent.of(recorded.sequence, recorded.at, self._runtime, event_fields(recorded.event))
+
+
+def _tell(log: Log, what: str, error: BaseException) -> None:
+    log.error(what, error=str(error) or repr(error))
+
+
+def keep_events(
+    hub: EventHub, store: SnapshotStore, *, runtime: str, clock: Clock, log: Log, closers: contextlib.ExitStack
+) -> EventKeeping:
+    """Number the events of `hub` after those in `store`; what is not written when `closers` close is written then.
+
+    Raises:
+        StoreError: the journal cannot be read.
+    """
+    keeping = EventKeeping(hub, EventJournal(store, wall=clock.wall), runtime=runtime, clock=clock)
+    keeping.begin(log, within=WITHIN)
+    closers.callback(keeping.finish, log, within=WITHIN)
+    return keeping

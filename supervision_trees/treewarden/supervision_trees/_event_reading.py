@@ -100,7 +100,8 @@ def _kept_lines(kept: EventsKept) -> _Lines:
     """What is kept and what is damaged, in the order of the numbers."""
     at = kept.events[0].at if kept.events else 0.0
     lines = _Lines()
-    for found in sorted((*kept.events, *kept.damaged), key=lambda each: each.sequence):
+    both: tuple[KeptEvent | DamagedEvent, ...] = (*kept.events, *kept.damaged)
+    for found in sorted(both, key=lambda each: each.sequence):
         match found:
             case KeptEvent(sequence, at, runtime, fields):
                 lines.append({**fields, "sequence": sequence, "at": at, "runtime": runtime})

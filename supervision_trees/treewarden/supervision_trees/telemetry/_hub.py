@@ -106,8 +106,10 @@ class EventHub:
             return found, later - known
 
     def first_at(self, wall: float) -> tuple[int, bool]:
-        """The number of the first remembered event of `wall` seconds or later, or the next one; and whether
-        one before it is remembered, so that it surely is the first of all."""
+        """The number of the first remembered event of `wall` seconds or later, or the next one.
+
+        And whether one before it is remembered, so that it surely is the first of all.
+        """
         with self._lock:
             start = self._last - len(self._recent) + 1
             for place, (at, _) in enumerate(self._recent):
