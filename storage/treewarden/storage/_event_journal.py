@@ -158,10 +158,10 @@ class EventJournal:
         """
         low, high = 0, self.last()  # what is at `low` or before is earlier, what is after `high` is not
         while low < high:
-            middle = (low + high) // 2
+            middle = (low + high + 1) // 2
             found = next((stored for stored in self._believed(middle, _STEP)), None)
             if found is None or found.event.at >= wall:
-                high = middle
+                high = middle - 1
             else:
                 low = found.event.sequence
         return low + 1

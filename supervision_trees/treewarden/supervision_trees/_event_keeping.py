@@ -12,12 +12,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Final, final
 
-from treewarden.actors import Clock, Log
+from treewarden.actors import ActorPath, ActorTraced, Clock, Event, Log
 from treewarden.storage import EventJournal, KeptEvent, SnapshotStore, StoreError
 from treewarden.supervision_trees._inspect import RecordedEvent
 from treewarden.supervision_trees.telemetry import EventHub, Subscriber, event_fields
 
-__all__ = ["BATCH", "EVENTS_LOST", "GATHER", "EventKeeping", "keep_events"]
+__all__ = ["BATCH", "EVENTS_LOST", "GATHER", "EventKeeping", "is_trace_of", "keep_events"]
 
 GATHER: Final = 0.05  # seconds that an event waits for company: a burst is a few commits, not one for each event
 BATCH: Final = 250  # events of a commit: no other commit waits for more than that
@@ -63,14 +63,17 @@ class EventKeeping:
         """Call `subscriber` no more."""
         self._hub.unsubscribe(subscriber)
 
-    def write(self) -> "Future[int] | None":
-        """Hand in the next batch; None if there is nothing to write.
+    def write(self, writer: ActorPath) -> "Future[int] | None":
+        """Hand in the next batch; None if there is nothing to write but what a trace of `writer` itself tells.
 
         Raises:
             StoreError: here or through the future: nothing was written. The hub goes on remembering.
         """
-        batch = self._batch(BATCH)
-        return self.journal.append(batch) if batch else None
+        events = self._next(BATCH)
+        # A traced writer tells of each batch. Were that written at once, it would write for ever.
+        if len(events) < BATCH and all(is_trace_of(recorded.event, writer) for recorded in events):
+            return None
+        return self.journal.append(self._batch(events))
 
     def when_writable(self, callback: Callable[[], object]) -> None:
         """Call `callback` once, when a full store takes commits again."""
@@ -80,14 +83,17 @@ class EventKeeping:
         """Write what is left, and give back the numbers that were not used. The last thing before the store closes."""
         deadline = self._clock.monotonic() + within
         try:
-            while len(batch := self._batch(_LAST_BATCH)) >= _LAST_BATCH:
-                self.journal.append(batch).result(deadline - self._clock.monotonic())
-            self.journal.finish(batch).result(deadline - self._clock.monotonic())
+            while len(events := self._next(_LAST_BATCH)) == _LAST_BATCH:
+                self.journal.append(self._batch(events)).result(deadline - self._clock.monotonic())
+            self.journal.finish(self._batch(events)).result(deadline - self._clock.monotonic())
         except (StoreError, TimeoutError) as error:
             _tell(log, "the last events are not kept", error)
 
-    def _batch(self, limit: int) -> list[KeptEvent]:
+    def _next(self, limit: int) -> tuple[RecordedEvent, ...]:
         events, _ = self._hub.after(max(self.journal.last(), self._first - 1), limit=limit)
+        return events
+
+    def _batch(self, events: tuple[RecordedEvent, ...]) -> list[KeptEvent]:
         return [*self._gaps(events), *map(self._kept, events)]
 
     def _gaps(self, events: tuple[RecordedEvent, ...]) -> list[KeptEvent]:
@@ -113,6 +119,11 @@ class EventKeeping:
 
     def _kept(self, recorded: RecordedEvent) -> KeptEvent:
         return KeptEvent.of(recorded.sequence, recorded.at, self._runtime, event_fields(recorded.event))
+
+
+def is_trace_of(event: Event, path: ActorPath) -> bool:
+    """Whether `event` was told by a trace of the actor at `path`."""
+    return isinstance(event, ActorTraced) and event.path == path
 
 
 def _tell(log: Log, what: str, error: BaseException) -> None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from treewarden.actors import Actor, ActorTraced, ExitReason
+from treewarden.actors import Actor, ExitReason
 from treewarden.storage import StoreError, StoreFull
-from treewarden.supervision_trees._event_keeping import GATHER, EventKeeping
+from treewarden.supervision_trees._event_keeping import GATHER, EventKeeping, is_trace_of
 from treewarden.supervision_trees._inspect import RecordedEvent
 from treewarden.supervision_trees.console import CommandExecutor, ConsoleServer
 
@@ -127,8 +127,7 @@ class EventsActor(Actor):
 
     def _hear(self, recorded: RecordedEvent) -> None:
         # On the hub's thread. A traced message of this actor is no news: it would make the next one.
-        event = recorded.event
-        if self._is_told or (isinstance(event, ActorTraced) and event.path == self.context.path):
+        if self._is_told or is_trace_of(recorded.event, self.context.path):
             return
         self._is_told = True
         self.context.tell_self(_News())
@@ -136,7 +135,7 @@ class EventsActor(Actor):
     def _write(self) -> None:
         self._is_told = False  # before the hub is read: what comes from now on is news again
         try:
-            future = self._keeping.write()
+            future = self._keeping.write(self.context.path)
         except StoreError as error:
             self._hold(error)
             return
