@@ -1,5 +1,6 @@
 """`events`: of a running tree with scripted answers, of a stopped one from its store, and what `--since` takes."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -212,10 +213,7 @@ def test_a_number_too_large_for_a_sequence_is_refused(run: Run) -> None:
 
 @given(text=st.text(max_size=30) | st.from_regex(r"[0-9TZ:+. dhms-]{0,30}", fullmatch=True))
 def test_any_text_is_understood_or_refused_and_never_breaks(text: str) -> None:
-    try:
+    with contextlib.suppress(ValueError):  # another error would be a traceback for whoever typed it
         found = parse_since(text, now=NOW)
-    except ValueError as error:
-        assert "expected" in str(error)
-    else:
         assert found.sequence >= 0
         assert found.time is None or found.time >= 0

@@ -229,8 +229,25 @@ def test_a_number_is_never_given_twice_though_runtimes_are_killed(
     assert min(cast("list[int]", numbers(found))[-5:]) > max(given), "the next run begins above them"
     assert 3 == names(found).count("EventsLost"), "after each of the killed ones"
     assert 0 == missed, "nobody knows how many, so none is counted"
-    durable = set(numbers(found))
-    assert {1, 2, 3} <= durable
+
+
+def test_what_was_written_before_a_kill_is_there_after_it(
+    run_teller: Callable[[Path], "subprocess.Popen[str]"], start: Start, tmp_path: Path
+) -> None:
+    process = run_teller(tmp_path)
+    given = hear(process, "ready")
+    for line in ("700\n", "0\n"):
+        assert process.stdin is not None
+        process.stdin.write(line)
+        process.stdin.flush()
+        given += hear(process, "told")
+    process.kill()
+    process.wait()
+
+    found, missed = read_all(start(state_dir=tmp_path))
+
+    assert (set(given) - set(numbers(found)), missed) == (set(), 0)
+    assert 700 == names(found).count("DeadLetter")
 
 
 def test_a_reader_goes_on_over_a_restart_where_it_was(start: Start, tmp_path: Path) -> None:

@@ -1,8 +1,12 @@
-"""A runtime that tells events until it is killed; prints each number that was given, and `ready` once it runs."""
+"""A runtime that tells events until it is killed; prints each number that was given, and `ready` once it runs.
+
+It tells as many as each line of stdin says, then prints `told`; at `0` it waits until all are durable first.
+"""
 
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from treewarden.actors import Actor, ChildSpec, DeadLetter
 from treewarden.supervision_trees import RecordedEvent, Runtime, Supervisor
@@ -34,7 +38,17 @@ def main(state_dir: Path) -> None:
         say("ready")
         for line in sys.stdin:
             runtime.address("/dev/teller").ask(int(line))
+            if int(line) == 0:
+                wait_kept(runtime)
             say("told")
+
+
+def wait_kept(runtime: Runtime) -> None:
+    """Wait until every event of `runtime` is durable."""
+    writer: Any = runtime.whereis("/system/events")
+    actor = writer.incarnation().actor
+    while actor._doing.name != "RESTING" or actor._keeping.journal.last() < actor._keeping._hub.last:
+        os.sched_yield()
 
 
 if __name__ == "__main__":
