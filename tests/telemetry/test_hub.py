@@ -1,7 +1,7 @@
 """The event hub: order, a bounded memory, readers that wait, subscribers that fail."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -341,20 +341,61 @@ def test_the_first_event_of_a_time_is_found_and_whether_there_may_be_an_earlier_
     assert (6, True) == hub.first_at(began + 9.0)
 
 
-def test_who_unsubscribes_hears_no_more(hub: EventHub, wait_set: WaitSet) -> None:
-    heard, got, others = threading.Event(), list[RecordedEvent](), list[RecordedEvent]()
+def test_a_watcher_hears_that_there_is_news_until_it_is_let_go(hub: EventHub, wait_set: WaitSet) -> None:
+    heard, news, got = threading.Event(), list[RecordedEvent](), list[RecordedEvent]()
 
-    def hear(recorded: RecordedEvent) -> None:
-        got.append(recorded)
+    def hear(found: Sequence[RecordedEvent]) -> None:
+        news.extend(found)
         heard.set()
 
-    hub.subscribe(hear)
-    hub.subscribe(others.append)
+    hub.emit(RuntimeStopping("before"))
+    hub.watch(hear)
+    hub.subscribe(got.append)
     hub.emit(RuntimeStopping("a"))
     wait_set(heard)
-    hub.unsubscribe(hear)
-    hub.unsubscribe(hear)
+    hub.unwatch(hear)
+    hub.unwatch(hear)
     hub.emit(RuntimeStopping("b"))
     hub.close()
 
-    assert (["a"], ["a", "b"]) == (whys(tuple(got)), whys(tuple(others)))
+    assert (["a"], ["a", "b"]) == (whys(tuple(news)), whys(tuple(got)))
+
+
+def test_a_burst_that_a_watcher_slept_through_is_no_ones_loss(
+    clock: ManualClock, wait_set: WaitSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub = EventHub(clock, remembered=10)
+    entered, gate, news = threading.Event(), threading.Event(), list[RecordedEvent]()
+
+    def hear(found: Sequence[RecordedEvent]) -> None:
+        entered.set()
+        gate.wait(10.0)
+        news.extend(found)
+
+    hub.watch(hear)
+    hub.emit(RuntimeStopping("first"))
+    wait_set(entered)
+    for number in range(25):
+        hub.emit(RuntimeStopping(str(number)))
+    gate.set()
+    hub.close()
+
+    assert whys(tuple(news)) == ["first", *(str(number) for number in range(15, 25))]
+    assert "" == capsys.readouterr().err
+
+
+def test_a_failing_watcher_is_dropped_and_the_subscribers_go_on(
+    hub: EventHub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    got: list[RecordedEvent] = []
+
+    def bad(_: object) -> None:
+        raise ValueError("no")
+
+    hub.watch(bad)
+    hub.subscribe(got.append)
+    hub.emit(RuntimeStopping("a"))
+    hub.close()
+
+    assert ["a"] == whys(tuple(got))
+    assert 1 == capsys.readouterr().err.count("was dropped")

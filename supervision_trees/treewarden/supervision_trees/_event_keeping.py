@@ -15,7 +15,7 @@ from typing import Final, final
 from treewarden.actors import ActorPath, ActorTraced, Clock, Event, Log
 from treewarden.storage import EventJournal, KeptEvent, SnapshotStore, StoreError
 from treewarden.supervision_trees._inspect import RecordedEvent
-from treewarden.supervision_trees.telemetry import EventHub, Subscriber, event_fields
+from treewarden.supervision_trees.telemetry import EventHub, Watcher, event_fields
 
 __all__ = ["BATCH", "EVENTS_LOST", "GATHER", "EventKeeping", "is_trace_of", "keep_events"]
 
@@ -55,13 +55,13 @@ class EventKeeping:
         except (StoreError, TimeoutError) as error:
             _tell(log, "numbers of events are not reserved", error)
 
-    def subscribe(self, subscriber: Subscriber) -> None:
-        """Call `subscriber` at each event from now on, on the hub's thread."""
-        self._hub.subscribe(subscriber)
+    def watch(self, watcher: Watcher) -> None:
+        """Call `watcher` whenever there are events from now on, on the hub's thread."""
+        self._hub.watch(watcher)
 
-    def unsubscribe(self, subscriber: Subscriber) -> None:
-        """Call `subscriber` no more."""
-        self._hub.unsubscribe(subscriber)
+    def unwatch(self, watcher: Watcher) -> None:
+        """Call `watcher` no more."""
+        self._hub.unwatch(watcher)
 
     def write(self, writer: ActorPath) -> "Future[int] | None":
         """Hand in the next batch; None if there is nothing to write but what a trace of `writer` itself tells.

@@ -1,6 +1,7 @@
 """The runtime's own parts as supervised actors, below `/system`."""
 
 import enum
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,16 +100,16 @@ class EventsActor(Actor):
 
     def on_start(self) -> None:
         """Write what is there, then whatever comes."""
-        self._keeping.subscribe(self._hear)
+        self._keeping.watch(self._hear)
         self._write()
 
     def on_stop(self, reason: ExitReason | None = None) -> None:  # noqa: ARG002 - every end is the same here
         """Hear no more; what is left is written by the runtime, before it closes the store."""
-        self._keeping.unsubscribe(self._hear)
+        self._keeping.unwatch(self._hear)
 
     def on_kill(self) -> None:
         """As `on_stop`."""
-        self._keeping.unsubscribe(self._hear)
+        self._keeping.unwatch(self._hear)
 
     def on_receive(self, message: object) -> None:
         """Go on with the next batch when it is time, and when the one before is durable."""
@@ -125,12 +126,11 @@ class EventsActor(Actor):
             case _:
                 super().on_receive(message)
 
-    def _hear(self, recorded: RecordedEvent) -> None:
-        # On the hub's thread. A traced message of this actor is no news: it would make the next one.
-        if self._is_told or is_trace_of(recorded.event, self.context.path):
-            return
-        self._is_told = True
-        self.context.tell_self(_News())
+    def _hear(self, news: Sequence[RecordedEvent]) -> None:
+        # On the hub's thread. That this actor is traced is no news: each message would make the next one.
+        if not self._is_told and not all(is_trace_of(recorded.event, self.context.path) for recorded in news):
+            self._is_told = True
+            self.context.tell_self(_News())
 
     def _write(self) -> None:
         self._is_told = False  # before the hub is read: what comes from now on is news again

@@ -15,18 +15,22 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable
-from typing import Final, TypeAlias, final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias, TypeVar, final
 
 from treewarden.actors import Clock, Event
 from treewarden.supervision_trees._inspect import RecordedEvent
 
-__all__ = ["EventHub", "Subscriber"]
+__all__ = ["EventHub", "Subscriber", "Watcher"]
 
 REMEMBERED: Final = 10_000
 GATHER: Final = 0.001  # seconds that a subscriber may hear of an event later
 
+T = TypeVar("T")
+V = TypeVar("V")
 Subscriber: TypeAlias = Callable[[RecordedEvent], object]
+Watcher: TypeAlias = Callable[[Sequence[RecordedEvent]], object]
+"""Hears that there is news, and reads the rest for itself: it gets what came since, as far as it is remembered."""
 
 
 @final
@@ -46,6 +50,7 @@ class EventHub:
         self._last: int = 0 if first is None else first - 1  # while not numbered: how many there are
         self._delivered: int = self._last  # up to here the subscribers have been served
         self._subscribers: dict[Subscriber, int] = {}  # each with the last event before it came
+        self._watchers: dict[Watcher, None] = {}  # in the order they came
         self._closed = False
         self._thread: threading.Thread | None = None  # from the first subscription on
 
@@ -71,17 +76,19 @@ class EventHub:
     def subscribe(self, subscriber: Subscriber) -> None:
         """Call `subscriber` with each event from now on, in order, on the hub's thread."""
         with self._lock:
-            if not self._subscribers:
-                self._delivered = self._last  # nobody was there to miss what came before
+            self._begin()
             self._subscribers[subscriber] = self._last
-            if self._thread is None and not self._closed:
-                self._thread = threading.Thread(target=self._serve, name="treewarden-events", daemon=True)
-                self._thread.start()
 
-    def unsubscribe(self, subscriber: Subscriber) -> None:
-        """Call `subscriber` no more, but for what is being passed on right now; one that is unknown is no error."""
+    def watch(self, watcher: Watcher) -> None:
+        """Call `watcher` whenever there is news from now on, on the hub's thread; once for a burst."""
         with self._lock:
-            self._subscribers.pop(subscriber, None)
+            self._begin()
+            self._watchers[watcher] = None
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """Call `watcher` no more, unless it is being called right now; one that is unknown is no error."""
+        with self._lock:
+            self._watchers.pop(watcher, None)
 
     @property
     def last(self) -> int:
@@ -139,27 +146,39 @@ class EventHub:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
+    def _begin(self) -> None:
+        if not self._is_heard():
+            self._delivered = self._last  # nobody was there to miss what came before
+        if self._thread is None and not self._closed:
+            self._thread = threading.Thread(target=self._serve, name="treewarden-events", daemon=True)
+            self._thread.start()
+
+    def _is_heard(self) -> bool:
+        return bool(self._subscribers or self._watchers)
+
     def _serve(self) -> None:
         while True:
             with self._lock:
                 if not self._has_work():
                     self._sleep(self._has_work, None)
                     self._news.wait_for(lambda: self._closed, timeout=GATHER)  # no sleeper: nobody is to wake it
-                if not self._subscribers or not self._is_numbered or self._last == self._delivered:
+                if not self._is_heard() or not self._is_numbered or self._last == self._delivered:
                     if self._closed:
                         return
                     continue
-                batch = self._newest(self._last - self._delivered)
+                batch: Sequence[RecordedEvent] = self._newest(self._last - self._delivered)
                 missed = self._last - self._delivered - len(batch)
                 self._delivered = self._last
-                subscribers = tuple(self._subscribers.items())
-            if missed:
+                subscribers, watchers = tuple(self._subscribers.items()), tuple(self._watchers)
+            if missed and subscribers:
                 sys.stderr.write(f"treewarden: event subscribers are too slow and missed {missed} events\n")
+            for watcher in watchers:
+                self._call(watcher, batch, self._watchers)
             for recorded in batch:
                 self._pass_on(recorded, subscribers)
 
     def _has_work(self) -> bool:
-        return self._closed or (self._is_numbered and self._last > self._delivered and bool(self._subscribers))
+        return self._closed or (self._is_numbered and self._last > self._delivered and self._is_heard())
 
     def _sleep(self, is_over: Callable[[], bool], timeout: float | None) -> None:
         self._sleepers += 1
@@ -177,9 +196,12 @@ class EventHub:
         for subscriber, since in subscribers:
             if recorded.sequence <= since or subscriber not in self._subscribers:
                 continue
-            try:
-                subscriber(recorded)
-            except BaseException:  # noqa: BLE001 - sink boundary: a failing sink is dropped, one that raises SystemExit too
-                with self._news:
-                    del self._subscribers[subscriber]
-                sys.stderr.write(f"treewarden: an event subscriber failed and was dropped:\n{traceback.format_exc()}")
+            self._call(subscriber, recorded, self._subscribers)
+
+    def _call(self, callback: Callable[[T], object], news: T, callbacks: dict[Callable[[T], object], V]) -> None:
+        try:
+            callback(news)
+        except BaseException:  # noqa: BLE001 - sink boundary: a failing sink is dropped, one that raises SystemExit too
+            with self._news:
+                callbacks.pop(callback, None)
+            sys.stderr.write(f"treewarden: an event subscriber failed and was dropped:\n{traceback.format_exc()}")
