@@ -10,7 +10,7 @@ import pytest
 
 STORAGE = frozenset(
     """
-    CommitFailed DamagedEvent Discard EventJournal EventsKept Holder KeptEvent LmdbStore MemoryStore Operation OperationRefused OwnerLock Put Quarantine
+    CommitFailed DamagedEvent Discard EventJournal EventPages EventsKept Holder KeptEvent LmdbStore MemoryStore Operation OperationRefused OwnerLock Put Quarantine
     SchemaTooNew Snapshot SnapshotCorrupt SnapshotMissing SnapshotStore StoreClosed StoreError StoreLocked
     StoreUnusable
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare

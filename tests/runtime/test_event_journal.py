@@ -154,7 +154,7 @@ def letters(keeping_hub: EventHub, count: int) -> None:
 
 
 def kept(journal: EventJournal) -> list[KeptEvent]:
-    return list(journal.since(0, 1_000_000).events)
+    return list(journal.pages.since(0, 1_000_000).events)
 
 
 @pytest.fixture
@@ -248,6 +248,23 @@ def test_what_was_written_before_a_kill_is_there_after_it(
 
     assert (set(given) - set(numbers(found)), missed) == (set(), 0)
     assert 700 == names(found).count("DeadLetter")
+
+
+def test_a_sweep_after_a_kill_goes_on_with_the_numbers_too(
+    run_teller: Callable[[Path], "subprocess.Popen[str]"], start: Start, tmp_path: Path
+) -> None:
+    process = run_teller(tmp_path)
+    given = hear(process, "ready")
+    process.kill()
+    process.wait()
+
+    Runtime.sweep(tmp_path)
+    found, missed = read_all(start(state_dir=tmp_path))
+
+    assert 1 == names(found).count("EventsLost"), "the sweep has accounted for it, and ended in order"
+    after = cast("list[int]", numbers(found))
+    assert 0 == missed
+    assert max(given) < after[-1] < max(given) + 10_100
 
 
 def test_a_reader_goes_on_over_a_restart_where_it_was(start: Start, tmp_path: Path) -> None:
@@ -441,7 +458,7 @@ def test_what_the_hub_forgets_meanwhile_is_a_gap_with_its_count(
     found = kept(keeping.journal)
     assert ("EventsLost", 1, 251, 251) == (found[0].fields["event"], found[0].first, found[0].sequence, found[0].lost)
     assert [str(n) for n in range(250, 350)] == [event.fields["why"] for event in found[1:]]
-    assert 251 == keeping.journal.since(0, 1000).missed
+    assert 251 == keeping.journal.pages.since(0, 1000).missed
 
 
 def test_a_store_that_fails_for_another_reason_is_tried_again_later(
@@ -478,8 +495,10 @@ def test_a_journal_that_cannot_be_read_is_an_error_to_whoever_asks(store: Refusi
     store.unreadable = StoreUnusable(Path("/s"), "EIO", "look at the disk")
 
     with pytest.raises(Exception, match="cannot be read: cannot use /s: EIO"):
-        EventReading(hub, store.journal(), runtime="run").read(ReadEvents())
-    remembered = EventReading(hub, store.journal(), runtime="run").read(ReadEvents(since=60, pick=EventPick.OLDEST))
+        EventReading(hub, store.journal().pages, runtime="run").read(ReadEvents())
+    remembered = EventReading(hub, store.journal().pages, runtime="run").read(
+        ReadEvents(since=60, pick=EventPick.OLDEST)
+    )
     assert 90 == len(remembered.events)
 
 

@@ -25,7 +25,7 @@ from treewarden.storage import (
     Table,
     pack,
 )
-from treewarden.storage._event_journal import RESERVED
+from treewarden.storage._event_pages import RESERVED
 from treewarden.storage._event_rows import MARK, key_of
 
 DEADLINE = 10.0
@@ -95,8 +95,13 @@ def numbers(kept: EventsKept) -> list[int]:
 def test_an_empty_journal_has_no_events_and_no_numbers_given(bench: Bench) -> None:
     journal = open_journal(bench.store)
 
-    assert (0, 0, 1) == (journal.last(), journal.reserved(), journal.first_at(0.0))
-    assert EventsKept((), 0, 0, ()) == journal.since(0, 10) == journal.tail(10) == journal.since(2**63, 10)
+    assert (0, 0, 1) == (journal.last(), journal.reserved(), journal.pages.first_at(0.0))
+    assert (
+        EventsKept((), 0, 0, ())
+        == journal.pages.since(0, 10)
+        == journal.pages.tail(10)
+        == journal.pages.since(2**63, 10)
+    )
 
 
 def test_events_come_back_whole_in_the_order_of_their_numbers_and_page_by_page(bench: Bench) -> None:
@@ -106,12 +111,15 @@ def test_events_come_back_whole_in_the_order_of_their_numbers_and_page_by_page(b
     journal.append(told[:4]).result(DEADLINE)
     journal.append(told[4:]).result(DEADLINE)
 
-    assert (tuple(told), 0, 1) == (journal.since(0, 10).events, journal.since(0, 10).missed, 1)
-    assert [3, 4, 5] == numbers(journal.since(2, 3))
-    assert [6, 7] == numbers(journal.since(5, 3))
-    assert ([6, 7], 5) == (numbers(journal.tail(2)), journal.tail(2).missed)
-    assert ([3, 4], 1) == (numbers(journal.tail(2, after=1, before=5)), journal.tail(2, after=1, before=5).missed)
-    assert told == list(open_journal(bench.store).since(0, 10).events), "whoever opens it next finds them"
+    assert (tuple(told), 0, 1) == (journal.pages.since(0, 10).events, journal.pages.since(0, 10).missed, 1)
+    assert [3, 4, 5] == numbers(journal.pages.since(2, 3))
+    assert [6, 7] == numbers(journal.pages.since(5, 3))
+    assert ([6, 7], 5) == (numbers(journal.pages.tail(2)), journal.pages.tail(2).missed)
+    assert ([3, 4], 1) == (
+        numbers(journal.pages.tail(2, after=1, before=5)),
+        journal.pages.tail(2, after=1, before=5).missed,
+    )
+    assert told == list(open_journal(bench.store).pages.since(0, 10).events), "whoever opens it next finds them"
 
 
 def test_what_is_there_already_is_not_written_again(bench: Bench) -> None:
@@ -120,7 +128,7 @@ def test_what_is_there_already_is_not_written_again(bench: Bench) -> None:
 
     journal.append([event(2, text="another"), event(3, text="another"), event(4)]).result(DEADLINE)
 
-    assert ["it happened"] * 4 == [found.fields["text"] for found in journal.since(0, 10).events]
+    assert ["it happened"] * 4 == [found.fields["text"] for found in journal.pages.since(0, 10).events]
 
 
 def test_numbers_are_reserved_ahead_and_given_back_at_an_orderly_end(bench: Bench) -> None:
@@ -142,14 +150,17 @@ def test_a_gap_counts_what_was_lost_in_it_and_not_what_nobody_was_given(bench: B
     journal.append([*events(1, 3), gap(4, 9, lost=6), event(10), gap(11, 5000, lost=0), event(5001)]).result(DEADLINE)
 
     for reading in (journal, open_journal(bench.store)):
-        assert ([1, 2, 3, 9, 10, 5000, 5001], 6) == (numbers(reading.since(0, 10)), reading.since(0, 10).missed)
-        assert ([5001], 10) == (numbers(reading.tail(1)), reading.tail(1).missed), (
+        assert ([1, 2, 3, 9, 10, 5000, 5001], 6) == (
+            numbers(reading.pages.since(0, 10)),
+            reading.pages.since(0, 10).missed,
+        )
+        assert ([5001], 10) == (numbers(reading.pages.tail(1)), reading.pages.tail(1).missed), (
             "10 events came before, 6 of them lost"
         )
-        assert ([10, 5000, 5001], 9) == (numbers(reading.tail(3)), reading.tail(3).missed)
-        assert ([5001], 1) == (numbers(reading.tail(1, after=9)), reading.tail(1, after=9).missed)
-        assert 4990 == reading.void_after(0)
-        assert 0 == reading.void_after(5000)
+        assert ([10, 5000, 5001], 9) == (numbers(reading.pages.tail(3)), reading.pages.tail(3).missed)
+        assert ([5001], 1) == (numbers(reading.pages.tail(1, after=9)), reading.pages.tail(1, after=9).missed)
+        assert 4990 == reading.pages.void_after(0)
+        assert 0 == reading.pages.void_after(5000)
 
 
 def test_a_hole_that_no_row_stands_for_is_counted_as_missed(bench: Bench) -> None:
@@ -157,7 +168,7 @@ def test_a_hole_that_no_row_stands_for_is_counted_as_missed(bench: Bench) -> Non
 
     journal.append([*events(1, 3), *events(8, 9)]).result(DEADLINE)
 
-    assert ([2, 3, 8, 9], 4) == (numbers(journal.since(1, 10)), journal.since(1, 10).missed)
+    assert ([2, 3, 8, 9], 4) == (numbers(journal.pages.since(1, 10)), journal.pages.since(1, 10).missed)
 
 
 @pytest.mark.parametrize("bad", [[1], [3], [5], [1, 2, 3], [3, 5], [4, 5], [1, 2, 3, 4, 5]])
@@ -169,7 +180,7 @@ def test_damaged_events_are_reported_and_counted_and_hide_no_other(
         bench.rewrite_row(Table.EVENTS, key_of(number), flip_last_byte)
 
     journal = open_journal(bench.store)
-    kept = journal.since(0, 10)
+    kept = journal.pages.since(0, 10)
 
     assert [n for n in range(1, 6) if n not in bad] == numbers(kept)
     assert bad == [found.sequence for found in kept.damaged]
@@ -177,7 +188,7 @@ def test_damaged_events_are_reported_and_counted_and_hide_no_other(
     assert len(bad) == kept.missed
     assert (5, 1) == (journal.last(), kept.first_kept)
     journal.append(events(6, 7)).result(DEADLINE)
-    assert [6, 7] == numbers(journal.since(5, 10))
+    assert [6, 7] == numbers(journal.pages.since(5, 10))
 
 
 def test_a_row_that_is_no_event_is_damage_too(bench: Bench) -> None:
@@ -191,7 +202,7 @@ def test_a_row_that_is_no_event_is_damage_too(bench: Bench) -> None:
     ]
     bench.store.commit(rows).result(DEADLINE)
 
-    kept = open_journal(bench.store).since(0, 10)
+    kept = open_journal(bench.store).pages.since(0, 10)
 
     assert ([1], [2, 3, 4], 3) == (numbers(kept), [found.sequence for found in kept.damaged], kept.missed)
 
@@ -221,7 +232,7 @@ def test_a_row_whose_key_is_damaged_does_not_carry_the_numbers_away(
 
     assert 5 == journal.last()
     journal.append(events(6, 6)).result(DEADLINE)
-    assert ([1, 2, 3, 4, 5, 6], ()) == (numbers(journal.since(0, 100)), journal.since(0, 100).damaged)
+    assert ([1, 2, 3, 4, 5, 6], ()) == (numbers(journal.pages.since(0, 100)), journal.pages.since(0, 100).damaged)
 
 
 def test_texts_that_cannot_be_kept_are_mended_and_very_long_ones_cut(bench: Bench) -> None:
@@ -230,7 +241,7 @@ def test_texts_that_cannot_be_kept_are_mended_and_very_long_ones_cut(bench: Benc
 
     journal.append([KeptEvent.of(1, 1.0, "run", odd), event(2, text="long " * 200_000)]).result(DEADLINE)
 
-    first, second = (found.fields for found in journal.since(0, 10).events)
+    first, second = (found.fields for found in journal.pages.since(0, 10).events)
     assert {
         "text": "bad \\udce9 byte",
         "number": str(2**70),
@@ -261,7 +272,7 @@ def test_after_a_refused_commit_nothing_of_it_is_taken_for_kept(how: str) -> Non
 
     assert 3 == journal.last()
     journal.append(events(4, 6)).result(DEADLINE)
-    assert ([1, 2, 3, 4, 5, 6], 0) == (numbers(journal.since(0, 10)), journal.since(0, 10).missed)
+    assert ([1, 2, 3, 4, 5, 6], 0) == (numbers(journal.pages.since(0, 10)), journal.pages.since(0, 10).missed)
 
 
 def test_a_medium_that_cannot_be_read_is_an_error_and_no_empty_journal() -> None:
@@ -270,7 +281,11 @@ def test_a_medium_that_cannot_be_read_is_an_error_and_no_empty_journal() -> None
     journal.append(events(1, 3)).result(DEADLINE)
     store.close()
 
-    for read in (lambda: journal.since(0, 10), lambda: journal.tail(10), lambda: open_journal(store).last()):
+    for read in (
+        lambda: journal.pages.since(0, 10),
+        lambda: journal.pages.tail(10),
+        lambda: open_journal(store).last(),
+    ):
         with pytest.raises(StoreError):
             read()
 
@@ -278,11 +293,11 @@ def test_a_medium_that_cannot_be_read_is_an_error_and_no_empty_journal() -> None
 def test_events_that_are_too_old_go_when_newer_ones_come() -> None:
     journal = open_journal(MemoryStore(), max_age=500.0)  # it is 2000 s now
     journal.append([event(1, at=1000.0), event(2, at=1499.9), event(3, at=1500.0)]).result(DEADLINE)
-    assert [1, 2, 3] == numbers(journal.since(0, 10)), "they were not there before"
+    assert [1, 2, 3] == numbers(journal.pages.since(0, 10)), "they were not there before"
 
     journal.append([event(4, at=1600.0)]).result(DEADLINE)
 
-    kept = journal.since(0, 10)
+    kept = journal.pages.since(0, 10)
     assert ([3, 4], 2, 3) == (numbers(kept), kept.missed, kept.first_kept)
 
 
@@ -292,7 +307,7 @@ def test_the_newest_event_stays_however_old_and_large_it_is() -> None:
     for number in range(1, 4):
         journal.append([event(number, at=10.0)]).result(DEADLINE)
 
-    assert [3] == numbers(journal.since(0, 10))
+    assert [3] == numbers(journal.pages.since(0, 10))
 
 
 def test_many_events_too_many_go_in_steps() -> None:
@@ -304,7 +319,7 @@ def test_many_events_too_many_go_in_steps() -> None:
 
     for number in range(1001, 1021):
         narrow.append([event(number)]).result(DEADLINE)
-        counts.append(len(narrow.since(0, 2000).events))
+        counts.append(len(narrow.pages.since(0, 2000).events))
 
     steps = {before - after for before, after in itertools.pairwise(counts)}
     assert max(steps) <= 66
@@ -321,7 +336,7 @@ def test_damage_at_the_old_end_goes_with_what_is_dropped_behind_it(
 
     journal.append(events(11, 12)).result(DEADLINE)
 
-    kept = journal.since(0, 100)
+    kept = journal.pages.since(0, 100)
     assert ((), 12) == (kept.damaged, numbers(kept)[-1])
     assert 0 < len(kept.events) < 8
 
@@ -338,7 +353,7 @@ def test_more_damage_than_one_step_drops_at_the_old_end_does_not_stop_the_droppi
     for number in range(401, 441):
         journal.append(events(number, number)).result(DEADLINE)
 
-    kept = journal.since(0, 1000)
+    kept = journal.pages.since(0, 1000)
     assert ((), 440) == (kept.damaged, numbers(kept)[-1])
     assert len(kept.events) < 30
 
@@ -363,7 +378,7 @@ def test_whatever_is_appended_what_is_kept_is_within_the_bounds_and_nothing_is_m
             journal = EventJournal(store, wall=clock.wall, max_bytes=max_bytes, max_age=max_age)
         journal.append(batch).result(DEADLINE)
 
-        kept = journal.since(0, 1000)
+        kept = journal.pages.since(0, 1000)
         assert list(range(kept.first_kept, last + 1)) == numbers(kept), "the newest, without a hole"
         assert last == len(kept.events) + kept.missed
         assert [added.sequence for added in batch] == numbers(kept)[-count:]
@@ -371,7 +386,7 @@ def test_whatever_is_appended_what_is_kept_is_within_the_bounds_and_nothing_is_m
         assert all(found.at >= now - max_age for found in earlier)
         assert not earlier or sum(len(str(found.fields["text"])) for found in kept.events) <= max_bytes
         anew = EventJournal(store, wall=clock.wall, max_bytes=max_bytes, max_age=max_age)
-        assert kept == anew.since(0, 1000)
+        assert kept == anew.pages.since(0, 1000)
         assert anew._look() == journal._look(), "what is remembered is what would be read"
 
 
@@ -396,11 +411,11 @@ def test_every_event_that_was_told_is_found_or_counted_wherever_a_reader_begins(
 
     for begin in (0, *(row.sequence for row in rows)):
         events_after = sum(told[begin:])
-        newest = journal.tail(limit, after=begin)
+        newest = journal.pages.tail(limit, after=begin)
         shown = sum(row.lost is None for row in newest.events)
         assert events_after == shown + newest.missed
         at, shown, missed = begin, 0, 0
-        while (page := journal.since(at, limit)).events:
+        while (page := journal.pages.since(at, limit)).events:
             at, shown, missed = (
                 page.events[-1].sequence,
                 shown + sum(r.lost is None for r in page.events),
@@ -414,7 +429,7 @@ def test_the_first_event_of_a_time_is_found_where_it_is(times: list[float], wall
     journal = open_journal(MemoryStore())
     journal.append([event(number, at=at) for number, at in enumerate(times, 1)]).result(DEADLINE)
 
-    assert 1 + sum(at < wall for at in times) == journal.first_at(wall)
+    assert 1 + sum(at < wall for at in times) == journal.pages.first_at(wall)
 
 
 def test_the_first_event_of_a_time_is_found_beyond_numbers_that_nobody_has() -> None:
@@ -424,7 +439,7 @@ def test_the_first_event_of_a_time_is_found_beyond_numbers_that_nobody_has() -> 
     )
 
     for wall, expected in ((5.0, [1, 2, 90_000, 90_001]), (25.0, [90_000, 90_001]), (35.0, [90_001]), (45.0, [])):
-        assert expected == numbers(journal.since(journal.first_at(wall) - 1, 10))
+        assert expected == numbers(journal.pages.since(journal.pages.first_at(wall) - 1, 10))
 
 
 def test_a_commit_that_fails_for_another_reason_is_the_callers_to_see() -> None:
@@ -441,4 +456,4 @@ def test_a_lmdb_journal_is_there_after_the_store_was_closed(lmdb_bench: Bench) -
 
     journal = open_journal(lmdb_bench.store)
 
-    assert (600, 600, 600) == (journal.last(), journal.reserved(), len(journal.since(0, 1000).events))
+    assert (600, 600, 600) == (journal.last(), journal.reserved(), len(journal.pages.since(0, 1000).events))

@@ -29,7 +29,8 @@ from ._errors import StoreFull as StoreFull
 from ._errors import StoreLocked as StoreLocked
 from ._errors import StoreUnusable as StoreUnusable
 from ._event_journal import EventJournal as EventJournal
-from ._event_journal import EventsKept as EventsKept
+from ._event_pages import EventPages as EventPages
+from ._event_pages import EventsKept as EventsKept
 from ._event_rows import DamagedEvent as DamagedEvent
 from ._event_rows import KeptEvent as KeptEvent
 from ._lmdb_store import LmdbStore as LmdbStore

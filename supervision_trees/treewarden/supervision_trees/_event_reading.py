@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 from typing import Final, TypeAlias, assert_never, final
 
-from treewarden.storage import DamagedEvent, EventJournal, EventsKept, KeptEvent, StoreError
+from treewarden.storage import DamagedEvent, EventPages, EventsKept, KeptEvent, StoreError
 from treewarden.supervision_trees._control import CommandRefused, EventPick, EventsRead, ReadEvents
 from treewarden.supervision_trees._inspect import RecordedEvent
 from treewarden.supervision_trees.telemetry import EventHub, event_fields
@@ -22,10 +22,10 @@ _Lines: TypeAlias = list[dict[str, object]]
 
 @final
 class EventReading:
-    """All that can be read of the events of a tree: of the runtime `runtime`, and, with a journal, of those before."""
+    """All that can be read of the events of a tree: of the runtime `runtime`, and, with what is `kept` in a store, of those before."""
 
-    def __init__(self, hub: EventHub, journal: EventJournal | None, *, runtime: str) -> None:
-        self._hub, self._journal, self._runtime = hub, journal, runtime
+    def __init__(self, hub: EventHub, kept: EventPages | None, *, runtime: str) -> None:
+        self._hub, self._kept, self._runtime = hub, kept, runtime
 
     def read(self, command: ReadEvents) -> EventsRead:
         """The answer to `command`.
@@ -53,37 +53,37 @@ class EventReading:
         if wall is None:
             return 0
         remembered, is_surely_the_first = self._hub.first_at(wall)
-        if self._journal is not None and not is_surely_the_first:
-            kept = self._journal.first_at(wall)
-            if kept <= self._journal.last():
+        if self._kept is not None and not is_surely_the_first:
+            kept = self._kept.first_at(wall)
+            if kept <= self._kept.last():
                 return kept - 1
         return remembered - 1
 
     def _newest(self, since: int, limit: int) -> tuple[_Lines, int]:
         found, missed = self._hub.since(since, limit=limit, wait=0.0)
         lines = [self._line(recorded) for recorded in found]
-        if missed and self._journal is not None:
+        if missed and self._kept is not None:
             if len(found) < limit:
                 before = found[0].sequence if found else self._hub.last + 1
-                kept = self._journal.tail(limit - len(found), after=since, before=before)
+                kept = self._kept.tail(limit - len(found), after=since, before=before)
                 earlier = _kept_lines(kept)
                 lines = [*earlier, *lines]
                 if earlier:  # what lies between the journal's last and the hub's first is on its way, or forgotten
                     missed = kept.missed + max(0, before - 1 - _number(earlier[-1]))
             else:
-                missed -= self._journal.void_after(since)
+                missed -= self._kept.void_after(since)
         fitting = _as_many_as_fit(reversed(lines))
         return fitting[::-1], missed + len(lines) - len(fitting)
 
     def _oldest(self, since: int, limit: int) -> tuple[_Lines, int]:
         found, forgotten = self._hub.after(since, limit=limit)
-        if forgotten and self._journal is not None:
-            kept = self._journal.since(since, limit)
+        if forgotten and self._kept is not None:
+            kept = self._kept.since(since, limit)
             lines = _kept_lines(kept)
             if lines:
                 fitting = _as_many_as_fit(lines)
                 if len(fitting) < len(lines):  # count only what is missed up to there
-                    kept = self._journal.since(since, len(fitting))
+                    kept = self._kept.since(since, len(fitting))
                 return fitting, kept.missed
         return _as_many_as_fit(self._line(recorded) for recorded in found), forgotten
 

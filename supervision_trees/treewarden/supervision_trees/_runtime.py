@@ -295,7 +295,7 @@ class Runtime:
             inspect=self.inspect,
             supervisor=self.supervisor,
             request_stop=self.request_stop,
-            events=EventReading(self._hub, None if keeping is None else keeping.journal, runtime=self._run),
+            events=EventReading(self._hub, None if keeping is None else keeping.journal.pages, runtime=self._run),
             processes=processes,
             apply=TreeApply(
                 root=self._root.path,

@@ -107,7 +107,7 @@ def _source(state_dir: Path, *, follow: bool) -> Generator[_Read]:
 def _stopped(state_dir: Path) -> Generator[_Read]:
     """The events of a tree that does not run. Meanwhile nobody can start it."""
     from treewarden.actors import SystemClock  # noqa: PLC0415 - not for --help
-    from treewarden.storage import EventJournal  # noqa: PLC0415
+    from treewarden.storage import EventPages  # noqa: PLC0415
     from treewarden.supervision_trees._event_reading import EventReading  # noqa: PLC0415
     from treewarden.supervision_trees._ports import own_store  # noqa: PLC0415
     from treewarden.supervision_trees.telemetry import EventHub  # noqa: PLC0415
@@ -115,9 +115,9 @@ def _stopped(state_dir: Path) -> Generator[_Read]:
     clock = SystemClock()
     with ExitStack() as closers:
         store = own_store(state_dir, tree="(events)", console="", since=clock.wall(), closers=closers)
-        journal = EventJournal(store, wall=clock.wall)
-        hub = EventHub(clock, first=journal.last() + 1)  # nobody emits here: what can be read is in the journal
-        yield EventReading(hub, journal, runtime="").read
+        kept = EventPages(store)
+        hub = EventHub(clock, first=kept.last() + 1)  # nobody emits here: what can be read is in the store
+        yield EventReading(hub, kept, runtime="").read
 
 
 def _newest(read: _Read, since: Since | None, limit: int | None) -> "Iterator[EventsRead]":
