@@ -12,14 +12,15 @@ STORAGE = frozenset(
     """
     ActorChange ActorEntry ActorPart Append back_up BackupReport ChangeKind Checkpoint CheckpointCorrupt
     CheckpointDiff CheckpointMissing Checkpoints CheckpointStatistics CheckpointStatus CheckpointSweep
-    CommitFailed compact CompactionReport Content ContentDamaged CopyFailed CutJournal diff Discard DropRow
-    DurableChange Holder HolderIdentity Journal JournalDamage JournalEntry KeptMailbox KeptTimer LmdbStore
-    MAILBOX_MARK mailbox_path MAILBOX_SCHEMA MemoryStore Migrations NameDamaged OldestReader OnNetwork
-    Operation OperationRefused OwnerLock pack Packed PruneReport Put PutRow Quarantine read_mailbox
-    RecordDamaged RecordTooNew Recovered restore restore_operations RestorePlan RestoreReport RowCorrupt
-    RowDamaged SchemaTooNew SchemaUnknown Snapshot SnapshotCorrupt SnapshotMissing SnapshotStore StoreClosed
-    StoreError StoreFull StoreLocked StoreProblem StoreReader StoreReport StoreState StoreStatistics
-    StoreUnusable StructureDamaged Table TableRow Trigger unpack verify_store VersionTooNew
+    CommitFailed compact CompactionReport Content ContentDamaged CopyFailed CutJournal DamagedEvent diff
+    Discard DropRow DurableChange EventJournal EventPages EventsKept Holder HolderIdentity Journal
+    JournalDamage JournalEntry KeptEvent KeptMailbox KeptTimer LmdbStore MAILBOX_MARK mailbox_path
+    MAILBOX_SCHEMA MemoryStore Migrations NameDamaged OldestReader OnNetwork Operation OperationRefused
+    OwnerLock pack Packed PruneReport Put PutRow Quarantine read_mailbox RecordDamaged RecordTooNew
+    Recovered restore restore_operations RestorePlan RestoreReport RowCorrupt RowDamaged SchemaTooNew
+    SchemaUnknown Snapshot SnapshotCorrupt SnapshotMissing SnapshotStore StoreClosed StoreError StoreFull
+    StoreLocked StoreProblem StoreReader StoreReport StoreState StoreStatistics StoreUnusable
+    StructureDamaged Table TableRow Trigger unpack verify_store VersionTooNew
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
 )
 
@@ -49,10 +50,10 @@ SUPERVISION_TREES = frozenset(
     """
     ActorView AlreadyPresent AlreadyStarted AnotherTree ApplyReport ApplyTree AutoShutdown Child ChildCounts
     ChildState Command CommandRefused Complaint CrashesRead CrashRecord CrashView DefinitionErrors
-    DiscardState DynamicSupervisor EventsRead Inspect InvalidSupervisor load_definition LogRead NoPartitions
-    NotApplicable NotFound parse_definition PartitionHandle PartitionStatus PartitionSupervisor PlannedStep
-    PlanTree ReadCrashes ReadEvents ReadLog RecordedEvent RestartActor Runtime RuntimeEnd StartActor
-    StartFailed StateCorrupt StillRestarting StillRunning StopActor StopReport StopTree Strategy
+    DiscardState DynamicSupervisor EventPick EventsRead Inspect InvalidSupervisor load_definition LogRead
+    NoPartitions NotApplicable NotFound parse_definition PartitionHandle PartitionStatus PartitionSupervisor
+    PlannedStep PlanTree ReadCrashes ReadEvents ReadLog RecordedEvent RestartActor Runtime RuntimeEnd
+    StartActor StartFailed StateCorrupt StillRestarting StillRunning StopActor StopReport StopTree Strategy
     SupervisionError Supervisor SupervisorHandle SupervisorSettings SweepReport Task TaskExit TaskFailed
     TaskHandle TaskResult TaskReturned TaskSupervisor TooManyChildren TreeDefinition TreePlan TreeView
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare

@@ -7,6 +7,7 @@ from ._control import Command as Command
 from ._control import CommandRefused as CommandRefused
 from ._control import CrashesRead as CrashesRead
 from ._control import DiscardState as DiscardState
+from ._control import EventPick as EventPick
 from ._control import EventsRead as EventsRead
 from ._control import Inspect as Inspect
 from ._control import LogRead as LogRead

@@ -54,7 +54,7 @@ from treewarden.actors import (
 )
 from treewarden.actors.processes import describe_end
 
-__all__ = ["Level", "Rendered", "render"]
+__all__ = ["Level", "Rendered", "event_fields", "render"]
 
 Level = str  # "info", "warning" or "error": structlog's method names
 
@@ -75,6 +75,16 @@ def render(event: Event) -> Rendered:
     level, text = _say(event)
     values = {field.name: _plain(getattr(event, field.name)) for field in fields(event)}
     return Rendered(type(event).__name__, level, text, values)
+
+
+def event_fields(event: Event) -> dict[str, object]:
+    """`event` as plain values: its own fields, its class, its level and its text."""
+    try:
+        rendered = render(event)
+    except Exception as error:  # noqa: BLE001 - boundary to what an actor raised: its own text may raise when it is asked for
+        text = f"a {type(event).__name__} that cannot be told: {type(error).__name__}"
+        return {"event": type(event).__name__, "level": "error", "text": text}
+    return {**rendered.fields, "event": rendered.name, "level": rendered.level, "text": rendered.text}
 
 
 def _plain(value: object) -> object:
