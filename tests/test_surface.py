@@ -33,29 +33,31 @@ ACTORS = frozenset(
     ChildReady ChildRestarting ChildSpec ChildStarted ChildStartFailed ChildStopped ChildType ChildWaiting
     Clock CommandProbe Context Crashed CrashReport Cut CutFailed DeadLetter Declined DEDICATED describe_exit
     Directory Dispatcher DispatcherKind Down Durability Event EventSink Exited ExitReason ExitSignal Fenced
-    FromEnv Generation Gone GroupRestarting Health Healthy HttpProbe Ignore INFINITY Instruments Intensity
-    InvalidChildSpec is_abnormal is_child_id join_pykka_registry JournalCut Killed ListedTree Liveness Log
-    LogFactory MailboxBound MailboxFull ManagedProcess Member MessageFenced Monitor Names Normal Overflow
-    OwnThread parse_path PostMortem Probe ProbeFailed ProbeRunner ProcessAdopted ProcessExited
-    ProcessReplaced ProcessSpawned ProcessSpec ProcessStuck Readiness Ready Rejected Reply Restart
-    RuntimeStarted RuntimeStopped RuntimeStopping ServiceMissing SHARED Shutdown ShutdownTime
-    SnapshotFellBack SnapshotQuarantined Snapshots spawn Started StateCallbackFailed StateInUse
-    StateNotReplaceable StateRequest StateUnusable StopReport StoreResumed StoreStalled StrayEnded
-    SupervisorGaveUp SystemCalls SystemClock take_cut TcpProbe ThreadDispatcher Timer Timers TimerThread
-    TraceOptions TreeApplied TreewardenError Unhealthy Unresponsive
+    FromEnv Generation GivingBack Gone GroupRestarting Health Healthy HttpProbe Ignore INFINITY Instruments
+    Intensity InvalidChildSpec is_abnormal is_child_id join_pykka_registry JournalCut Killed ListedTree
+    Liveness Log LogFactory MailboxBound MailboxFull MailboxWithheld ManagedProcess Member MessageFenced
+    MessageUnreadable Monitor Names Normal Overflow OwnThread parse_path PostMortem Probe ProbeFailed
+    ProbeRunner ProcessAdopted ProcessExited ProcessReplaced ProcessSpawned ProcessSpec ProcessStuck
+    Readiness Ready Rejected Reply Restart Runnable RuntimeStarted RuntimeStopped RuntimeStopping
+    ServiceMissing SHARED Shutdown ShutdownTime SnapshotFellBack SnapshotQuarantined Snapshots spawn Started
+    StateCallbackFailed StateInUse StateNotReplaceable StateRequest StateUnusable StopReport StoreResumed
+    StoreStalled StrayEnded SupervisorGaveUp SystemCalls SystemClock take_cut TcpProbe ThreadDispatcher
+    Timer Timers TimerThread TraceOptions TreeApplied TreewardenError Unhealthy Unresponsive
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
 )
 
 SUPERVISION_TREES = frozenset(
     """
-    ActorView AlreadyPresent AlreadyStarted AnotherTree ApplyReport ApplyTree AutoShutdown Child ChildCounts
-    ChildState Command CommandRefused Complaint CrashesRead CrashRecord CrashView DefinitionErrors
-    DiscardState DynamicSupervisor EventPick EventsRead Inspect InvalidSupervisor load_definition LogRead
-    NoPartitions NotApplicable NotFound parse_definition PartitionHandle PartitionStatus PartitionSupervisor
-    PlannedStep PlanTree ReadCrashes ReadEvents ReadLog RecordedEvent RestartActor Runtime RuntimeEnd
-    StartActor StartFailed StateCorrupt StillRestarting StillRunning StopActor StopReport StopTree Strategy
-    SupervisionError Supervisor SupervisorHandle SupervisorSettings SweepReport Task TaskExit TaskFailed
-    TaskHandle TaskResult TaskReturned TaskSupervisor TooManyChildren TreeDefinition TreePlan TreeView
+    ActorView AlreadyPresent AlreadyStarted AnotherTree ApplyReport ApplyTree AutoShutdown
+    CheckpointDocument Checkpointing checkpoints_at_rest Child ChildCounts ChildState Command CommandRefused
+    Complaint CrashesRead CrashRecord CrashView CreateCheckpoint DefinitionErrors DiffCheckpoints
+    DiscardState DynamicSupervisor EventPick EventsRead Inspect InvalidSupervisor ListCheckpoints
+    load_definition LogRead NoPartitions NotApplicable NotFound parse_definition PartitionHandle
+    PartitionStatus PartitionSupervisor PlannedStep PlanTree PruneCheckpoints ReadCrashes ReadEvents ReadLog
+    RecordedEvent RestartActor RestoreCheckpoint Runtime RuntimeEnd ShowCheckpoint StartActor StartFailed
+    StateCorrupt StillRestarting StillRunning StopActor StopReport StopTree Strategy SupervisionError
+    Supervisor SupervisorHandle SupervisorSettings SweepReport Task TaskExit TaskFailed TaskHandle
+    TaskResult TaskReturned TaskSupervisor TooManyChildren TreeDefinition TreePlan TreeView
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
 )
 

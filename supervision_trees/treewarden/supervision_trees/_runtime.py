@@ -31,9 +31,9 @@ from treewarden.actors import (
     Exited,
     Intensity,
     ListedTree,
-    Log,
     Names,
     Reply,
+    Runnable,
     RuntimeStarted,
     RuntimeStopped,
     Shutdown,
@@ -50,6 +50,7 @@ from treewarden.actors import (
 )
 from treewarden.storage import Checkpoint, MemoryStore, SnapshotStore, StoreState, Trigger
 from treewarden.supervision_trees._apply import TreeApply
+from treewarden.supervision_trees._at_rest import SYSTEM, own_log, store_at_rest
 from treewarden.supervision_trees._checkpoint_actor import CheckpointActor, TakeRequested
 from treewarden.supervision_trees._checkpointing import Checkpointing
 from treewarden.supervision_trees._checks import check_spec
@@ -61,6 +62,7 @@ from treewarden.supervision_trees._execution import CommandExecution
 from treewarden.supervision_trees._explanation import GiveUps
 from treewarden.supervision_trees._handle import SupervisorHandle
 from treewarden.supervision_trees._inspect import TreeView
+from treewarden.supervision_trees._kept_mailboxes import KeptMailboxes
 from treewarden.supervision_trees._partition_handle import PartitionHandle
 from treewarden.supervision_trees._parts import ConsoleActor, EventsActor
 from treewarden.supervision_trees._ports import CLOSING, make_processes, make_system, own_store
@@ -77,8 +79,8 @@ from treewarden.supervision_trees.telemetry import EventHub, LogLines, Subscribe
 
 __all__ = ["Runtime", "StopReport"]
 
-SYSTEM: Final = ChildId("system")  # the supervisor of the runtime's own parts
 CHECKPOINTS: Final = ChildId("checkpoints")  # a part of it
+MAILBOXES_WITHIN: Final = 5.0  # seconds that a start waits for what a checkpoint kept to be given back
 CHECKPOINT_EVERY: Final = 300.0  # seconds
 KEEP_CHECKPOINTS: Final = 7 * 24 * 3600.0  # seconds
 
@@ -290,12 +292,7 @@ class Runtime:
         directory = Path(state_dir).absolute()
         if not (directory / "store").is_dir():
             return SweepReport()
-        with contextlib.ExitStack() as closers:
-            clock = SystemClock()
-            hub = EventHub(clock, first=None)
-            closers.callback(hub.close)
-            store = own_store(directory, tree="(sweep)", console="", since=clock.wall(), closers=closers)
-            keep_events(hub, store, runtime=uuid.uuid4().hex, clock=clock, log=_own_log(LogLines()), closers=closers)
+        with store_at_rest(directory, purpose="sweep") as (store, hub):
             return sweep_all(store, events=hub)
 
     # Booting
@@ -308,7 +305,7 @@ class Runtime:
         keeping = None
         if self._state_dir is not None:  # without one nothing outlives the runtime
             keeping = keep_events(
-                self._hub, store, runtime=self._run, clock=self._clock, log=_own_log(self._logs), closers=self._closers
+                self._hub, store, runtime=self._run, clock=self._clock, log=own_log(self._logs), closers=self._closers
             )
         sweep(store, self._root.spec, discard=discard, state_dir=self._state_dir, events=self._hub)
         processes = make_processes(
@@ -322,8 +319,20 @@ class Runtime:
         # Without a state directory nothing outlives the runtime, so there is nothing to remember for.
         restarts = None if self._state_dir is None else RestartRecords(store, self._clock.wall, events=self._hub)
         snapshots = Snapshots(store)
+        mailboxes = KeptMailboxes(
+            store,
+            lookup=self._registry.lookup,
+            schedule=self._schedule,
+            events=self._hub,
+        )
+        self._registry.on_register(mailboxes.registered)
         self._checkpointing = Checkpointing(
-            store, clock=self._clock, events=self._hub, members=self._registry.below, last_event=lambda: self._hub.last
+            store,
+            clock=self._clock,
+            events=self._hub,
+            members=self._registry.below,
+            last_event=lambda: self._hub.last,
+            mailboxes=mailboxes,
         )
         self._checkpointing.sweep()
         self._system = make_system(
@@ -364,6 +373,10 @@ class Runtime:
         running = self._root.start(self._system)
         if running is not None:
             self._registry.register(self._root.path, running)
+            mailboxes.wait_given(MAILBOXES_WITHIN)
+
+    def _schedule(self, runnable: Runnable) -> None:
+        self._system.dispatcher.schedule(runnable)
 
     def _request_checkpoint(self, path: ActorPath, trigger: Trigger) -> None:
         taker = self._registry.lookup(child_path(child_path(ROOT_PARENT, SYSTEM), CHECKPOINTS))
@@ -423,7 +436,7 @@ class Runtime:
         started.get()
 
     def _report(self, error: BaseException) -> None:
-        _own_log(self._logs).error("internal error", error=repr(error))
+        own_log(self._logs).error("internal error", error=repr(error))
 
     def _listed(self) -> tuple[ListedTree]:
         """The tree, as `pykka.ActorRegistry` knows it: without the runtime's own parts."""
@@ -445,8 +458,3 @@ class Runtime:
             report = replace(report, orphaned_pids=tuple(sorted({*report.orphaned_pids, *survivors})))
             self._hub.emit(RuntimeStopped(len(report.stopped), report.abandoned, report.orphaned_pids))
         return report
-
-
-def _own_log(logs: LogLines) -> Log:
-    """The log of the runtime itself."""
-    return logs.of_actor(child_path(ROOT_PARENT, SYSTEM))

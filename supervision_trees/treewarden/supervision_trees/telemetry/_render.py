@@ -30,6 +30,7 @@ from treewarden.actors import (
     GroupRestarting,
     JournalCut,
     Killed,
+    MailboxWithheld,
     MessageFenced,
     Normal,
     ProbeFailed,
@@ -173,6 +174,8 @@ def _say(event: Event) -> tuple[Level, str]:
             return "warning", f"{path} was restored from checkpoint {number}: {states} states"
         case CheckpointsPruned(numbers, freed):
             return "info", f"{len(numbers)} old checkpoints were removed, {freed} bytes freed"
+        case MailboxWithheld(path, why):
+            return "error", f"what waited for {path} in its checkpoint is not given back, and is kept: {why}"
         case StoreStalled(state_dir):
             return "error", f"the disk of {state_dir} is full: nothing is stored until there is room again"
         case StoreResumed(state_dir, stalled_for):
