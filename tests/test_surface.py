@@ -13,7 +13,7 @@ STORAGE = frozenset(
     ActorChange ActorEntry ActorPart Append back_up BackupReport ChangeKind Checkpoint CheckpointCorrupt
     CheckpointDiff CheckpointMissing Checkpoints CheckpointStatistics CheckpointStatus CheckpointSweep
     CommitFailed compact CompactionReport Content ContentDamaged CopyFailed CutJournal diff Discard DropRow
-    DurableChange Holder HolderIdentity Journal JournalDamage JournalEntry KeptMailbox KeptTimer LmdbStore
+    DurableChange Holder HolderIdentity Journal JournalDamage JournalEntry KeptMailbox KeptTimer leftovers LmdbStore
     MAILBOX_MARK mailbox_path MAILBOX_SCHEMA MemoryStore Migrations NameDamaged OldestReader OnNetwork
     Operation OperationRefused OwnerLock pack Packed PruneReport Put PutRow Quarantine read_mailbox
     RecordDamaged RecordTooNew Recovered restore restore_operations RestorePlan RestoreReport RowCorrupt
