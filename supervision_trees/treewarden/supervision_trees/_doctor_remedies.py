@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, assert_never, final
@@ -67,7 +67,7 @@ class Treatment:
 
     @classmethod
     @contextmanager
-    def of(cls, store: Path) -> "Iterator[Treatment]":
+    def of(cls, store: Path) -> "Generator[Treatment]":
         """Treat `store`, whose state directory the caller owns."""
         with ExitStack() as opened:
             yield cls(store, opened)

@@ -129,9 +129,13 @@ def _owner(state_dir: Path) -> _Owner:
 
 def _visit(state_dir: Path, owner: _Owner, progress: Progress | None, *, root: FileFact | None = None) -> Visit:
     """`root` is the state directory as it was before it was owned."""
-    if not state_dir.is_dir():
-        facts = Facts(state_dir, os.geteuid(), exists=False)
-        return Visit(diagnose(facts), (), "missing", "nothing")
+    facts = Facts(state_dir, os.geteuid(), exists=False)
+    try:
+        if not state_dir.is_dir():
+            return Visit(diagnose(facts), (), "missing", "nothing")
+    except OSError as error:  # a directory above it is closed
+        refused = StoreRefused(str(error), f"give uid {facts.uid} access to {state_dir}")
+        return Visit(diagnose(replace(facts, exists=True, store=refused)), (), "unreadable", "nothing")
     files = FileLook(state_dir)
     store = look_at_store(state_dir / _STORE, progress=progress)
     facts = Facts(

@@ -108,6 +108,11 @@ class _Seen:
         self._may_change = not any(isinstance(problem, RecordTooNew) for problem in store.problems) and not any(
             checkpoint.state is CheckpointState.TOO_NEW for checkpoint in store.checkpoints or ()
         )
+        # Parts of such a checkpoint may look as if nobody needed them: a damaged page hides what is below it.
+        self._has_damaged = any(
+            checkpoint.state in {CheckpointState.DAMAGED, CheckpointState.ROW_DAMAGED}
+            for checkpoint in store.checkpoints or ()
+        )
         self._corrupt = {(record.path, record.sequence): record for record in store.corrupt}
 
     def findings(self) -> Iterator[Finding]:
@@ -290,7 +295,7 @@ class _Seen:
                 )
             elif self._store.checkpoints is None:
                 yield self._damaged_row(where, problem.why, "a part of a checkpoint", None)
-            elif table is Table.VALUES and problem.key in self._store.lonely_values:
+            elif table is Table.VALUES and problem.key in self._store.lonely_values and not self._has_damaged:
                 yield self._damaged_row(where, problem.why, "nothing: no checkpoint needs it", CollectValues())
             # A value that a checkpoint needs, and a checkpoint's row, are told with the checkpoint.
 
@@ -367,17 +372,7 @@ class _Seen:
 
     def _rest(self) -> Iterator[Finding]:
         store, state = self._store, self._state
-        lonely_only = store.unneeded_values == len(store.lonely_values)
-        if store.unneeded_values and not lonely_only:
-            yield Finding(
-                FindingKind.VALUES_UNNEEDED,
-                f"{state}/store",
-                f"{store.unneeded_values} values of {store.unneeded_bytes} bytes are needed by no checkpoint",
-                "none: they were left by a pruning that was killed, or belonged to what is gone",
-                Severity.NOTE if self._runs else Severity.LEFTOVER,
-                None if self._runs else self._if_changeable(CollectValues()),
-                None if self._runs else self._if_not_changeable(),
-            )
+        yield from self._unneeded()
         if store.stale_reader is not None:
             reader = store.stale_reader
             yield Finding(
@@ -397,6 +392,29 @@ class _Seen:
                 Severity.NOTE,
             )
         yield from self._without_state()
+
+    def _unneeded(self) -> Iterator[Finding]:
+        store = self._store
+        if not store.unneeded_values or (store.unneeded_values == len(store.lonely_values) and not self._has_damaged):
+            return  # none, or each is told by itself
+        where = f"{self._state}/store"
+        found = f"{store.unneeded_values} values of {store.unneeded_bytes} bytes are needed by no checkpoint"
+        if self._has_damaged:
+            expected = "nothing: they may be parts of a damaged checkpoint, and go with it, or at the next start"
+            yield Finding(FindingKind.VALUES_UNNEEDED, where, found, expected, Severity.NOTE)
+        elif self._runs:
+            expected = "nothing: a pruning may be under way, and the next start removes what it leaves"
+            yield Finding(FindingKind.VALUES_UNNEEDED, where, found, expected, Severity.NOTE)
+        else:
+            yield Finding(
+                FindingKind.VALUES_UNNEEDED,
+                where,
+                found,
+                "none: they were left by a pruning that was killed, or belonged to what is gone",
+                Severity.LEFTOVER,
+                self._if_changeable(CollectValues()),
+                self._if_not_changeable(),
+            )
 
     def _without_state(self) -> Iterator[Finding]:
         """Records about actors that keep nothing themselves."""

@@ -15,6 +15,7 @@ from treewarden.supervision_trees._doctor_facts import (
     ProcessFacts,
     SocketFact,
     SocketState,
+    StoreAbsent,
     Unseen,
 )
 from treewarden.supervision_trees._findings import (
@@ -86,8 +87,10 @@ def _files(facts: Facts) -> Iterator[Finding]:
                 Severity.DAMAGE,
                 TightenModes(file.path),
             )
+    # Without its creation a store that was begun would be one that is missing.
+    is_begun = isinstance(facts.store, StoreAbsent) and facts.store.is_begun
     for scratch in facts.scratch:
-        if not scratch.is_busy:
+        if not scratch.is_busy and not is_begun:
             yield Finding(
                 FindingKind.SCRATCH_LEFT,
                 str(scratch.path),
