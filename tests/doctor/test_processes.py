@@ -91,7 +91,7 @@ def test_a_process_that_a_killed_runtime_left_is_ended(
 
 @pytest.mark.parametrize("phase", [None, Phase.ENDED, Phase.SPAWNED, Phase.INTENDED])
 def test_a_stray_that_bears_the_cookie_is_ended_whatever_its_record_says(
-    patient: Any, spawn: Spawn, save: Save, record: ProcessRecord, done: Done, phase: Phase | None
+    patient: Any, spawn: Spawn, save: Save, record: ProcessRecord, phase: Phase | None
 ) -> None:
     identity = spawn(3)
     gone = ProcessIdentity(identity.pid, identity.start_ticks - 1, identity.boot_id)
@@ -99,7 +99,7 @@ def test_a_stray_that_bears_the_cookie_is_ended_whatever_its_record_says(
         save(replace(record, phase=phase, identity=None if phase is Phase.INTENDED else gone))
     assert ("process-stray", "leftover", "end-process") in patient.findings()
 
-    assert done(patient.treat()) == {"end-process /dev/p": "done"}
+    assert [each.outcome.value for each in patient.treat().results] == ["done"]
     assert not is_alive(identity)
 
 
@@ -122,15 +122,18 @@ def test_what_has_the_number_of_a_recorded_process_is_not_touched(
     assert patient.treat().results == ()
 
 
+@pytest.mark.parametrize("which", ["itself", "its parent"])
 def test_what_this_command_itself_was_started_from_is_never_ended(
-    patient: Any, save: Save, record: ProcessRecord
+    patient: Any, save: Save, record: ProcessRecord, which: str
 ) -> None:
-    save(replace(record, identity=own_identity()))
+    parent = look_at(os.getppid())
+    assert parent is not None
+    save(replace(record, identity=own_identity() if which == "itself" else parent.identity))
 
     visit = patient.treat()
 
     (result,) = visit.results
-    assert result.outcome.value == "failed"
+    assert result.outcome.value == "left"
     assert [each.kind for each in visit.findings] == [FindingKind.PROCESS_LEFT]
 
 
@@ -151,7 +154,7 @@ def test_what_a_running_runtime_supervises_is_no_stray_and_what_escaped_it_is(
 
 @pytest.mark.parametrize("phase", [Phase.INTENDED, Phase.SPAWNED])
 def test_a_process_that_was_started_during_the_look_is_no_stray(
-    patient: Any, spawn: Spawn, save: Save, record: ProcessRecord, monkeypatch: pytest.MonkeyPatch, phase: Phase
+    patient: Any, spawn: Spawn, record: ProcessRecord, monkeypatch: pytest.MonkeyPatch, phase: Phase
 ) -> None:
     """Its record is read after it was seen, so it is there."""
     find = _doctor_processes.find_bearers
@@ -159,7 +162,8 @@ def test_a_process_that_was_started_during_the_look_is_no_stray(
     def start_meanwhile(store_id: str) -> Any:
         monkeypatch.setattr(_doctor_processes, "find_bearers", find)
         identity = spawn(3)
-        save(replace(record, phase=phase, identity=None if phase is Phase.INTENDED else identity))
+        now = replace(record, phase=phase, identity=None if phase is Phase.INTENDED else identity)
+        patient.commit(Put(PATH, PROCESS_SCHEMA, 1, now.incarnation, now.to_state()))
         return find(store_id)
 
     monkeypatch.setattr(_doctor_processes, "find_bearers", start_meanwhile)

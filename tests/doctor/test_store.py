@@ -188,7 +188,10 @@ def test_a_damaged_checkpoint_is_dropped_with_its_values_if_another_of_its_subtr
     damaged = patient.checkpoint("/dev", "two")
     for value in set(patient.values()) - before:
         patient.flip("values", value)
-    assert patient.findings() == [("checkpoint-damaged", "damage", "drop-checkpoint"), ("values-unneeded", "note", None)]
+    assert patient.findings() == [
+        ("checkpoint-damaged", "damage", "drop-checkpoint"),
+        ("values-unneeded", "note", None),
+    ]
 
     visit = patient.treat()
 
@@ -322,7 +325,7 @@ def test_what_stands_in_the_place_of_a_store_is_a_finding(patient: Any, what: st
 
     visit = patient.treat()
 
-    assert [each.kind for each in visit.findings][0] is FindingKind.STORE_UNREADABLE
+    assert visit.findings[0].kind is FindingKind.STORE_UNREADABLE
     assert visit.findings[0].command
 
 

@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import stat
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from treewarden.supervision_trees._doctor_facts import (
     SocketState,
     Unseen,
 )
+from treewarden.supervision_trees._doctor_store import COPY_PREFIX
 from treewarden.supervision_trees.console import ConsoleUnavailable, socket_path_for
 
 __all__ = ["FileLook", "file_at", "is_worked_in", "look_at_socket"]
@@ -94,9 +96,14 @@ class FileLook:
         return self._each(places, file_at)
 
     def scratch(self, *, runs: bool) -> tuple[ScratchFact, ...]:
-        """The scratch directories of creations, copies and restores; those around the store are the owner's, if one `runs`."""
+        """The scratch directories of creations, copies and restores; those around the store are the owner's, if one `runs`.
+
+        Those of doctors are in the directory for temporary files.
+        """
         places = [] if runs else [*(self._seen(self._store, partial(leftovers, self._store)) or ())]
         places += [self._state_dir / name for name in self._names(self._state_dir) if _UNFINISHED.fullmatch(name)]
+        temporary = Path(tempfile.gettempdir())
+        places += [temporary / name for name in self._names(temporary) if name.startswith(COPY_PREFIX)]
         return self._each(places, self._scratch)
 
     def sockets(self, announced: str | None) -> tuple[SocketFact, ...]:

@@ -10,13 +10,13 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, assert_never, final
 
 from treewarden.actors import TreewardenError
-from treewarden.actors.processes import end_bearers, end_session, find_bearers
+from treewarden.actors.processes import ProcessIdentity, end_bearers, end_session, find_bearers, look_at
 from treewarden.storage import (
     Checkpoints,
     CutJournal,
@@ -140,6 +140,8 @@ def _tighten(path: Path) -> None:
 
 
 def _end(remedy: EndProcess) -> None:
+    if remedy.leader is not None and remedy.leader in tuple(_own_line()):
+        raise _Left("this very command was started from it: run it from elsewhere")
     survivors: set[int] = set()
     if remedy.leader is not None:
         survivors.update(end_session(remedy.leader, grace=GRACE).survivors)
@@ -159,6 +161,14 @@ def _end(remedy: EndProcess) -> None:
             f"not to be ended: {' '.join(map(str, sorted(survivors)))}"
             " (this very command or what it was started from, another user's, or stuck in the kernel)"
         )
+
+
+def _own_line() -> Iterator[ProcessIdentity]:
+    """This process, its parent, and so on up to the first."""
+    pid = os.getpid()
+    while pid > 0 and (seen := look_at(pid)) is not None:
+        yield seen.identity
+        pid = seen.parent
 
 
 def _remove_socket(path: Path) -> None:

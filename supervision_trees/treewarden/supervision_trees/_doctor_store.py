@@ -6,10 +6,12 @@ Where no copy can be made, for want of room, what read transactions show is look
 is said. What cannot be read is a fact like any other.
 """
 
+import fcntl
+import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, TypeAlias, final
@@ -54,11 +56,12 @@ from treewarden.supervision_trees._doctor_facts import (
     Unseen,
 )
 
-__all__ = ["Progress", "StoreLook", "look_at_store", "processes_in"]
+__all__ = ["COPY_PREFIX", "Progress", "StoreLook", "look_at_store", "processes_in"]
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """What is done, how much of it, and of how much; bytes are "copied", all else is counted."""
 
+COPY_PREFIX: Final = "treewarden-doctor-"  # of a directory where temporary files are
 _DATA: Final = "data.mdb"
 _KEY_BYTES: Final = 8  # of a checkpoint's number
 
@@ -85,11 +88,22 @@ def look_at_store(store: Path, *, progress: Progress | None) -> StoreLook:
     except OSError as error:
         return StoreLook(StoreRefused(str(error), "give this user access to it"))
     try:
-        scratch = tempfile.TemporaryDirectory(prefix="treewarden-doctor-")
+        scratch = tempfile.TemporaryDirectory(prefix=COPY_PREFIX)
     except OSError as error:
         return _look_in_place(store, (_no_copy(str(error)),), None)
-    with scratch as directory:
+    with scratch as directory, _worked_in(directory):
         return _look(store, Path(directory) / "copy", progress)
+
+
+@contextmanager
+def _worked_in(directory: str) -> Generator[None]:
+    """Hold the lock that tells this directory from one that a killed doctor left."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def processes_in(store: Path) -> tuple[Snapshot, ...]:
