@@ -88,7 +88,9 @@ def test_each_command_prints_one_document_with_json(store: Store, state: Path, t
     made, verified, compacted, restored, figures = documents
 
     assert made == {"path": backup, "bytes": made["bytes"], "snapshots": 4, "problems": []}
-    assert set(verified) == {"path", "bytes", "snapshots", "entries", "rows", "quarantined", "problems"}
+    assert set(verified) == {
+        *("path", "bytes", "snapshots", "entries", "rows", "quarantined", "quarantined_bytes", "problems"),
+    }
     assert compacted["bytes_after"] < compacted["bytes_before"] / 2
     assert restored["replaced"] == str(state / "store.replaced-1")
     assert figures["entries"]["snap"] == 4
@@ -263,8 +265,8 @@ def test_ctrl_c_ends_a_backup_at_once_and_leaves_nothing(state: Path, tmp_path: 
 def test_progress_is_told_on_a_terminal_only(state: Path, tmp_path: Path) -> None:
     controller, terminal = pty.openpty()
     program = (
-        "import sys; import treewarden.supervision_trees.cli._store as store\n"
-        "store._QUIET_FOR = store._BETWEEN = 0.0\n"
+        "import sys; import treewarden.supervision_trees.cli._progress as progress\n"
+        "progress._QUIET_FOR = progress._BETWEEN = 0.0\n"
         "from treewarden.supervision_trees.cli import main\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )

@@ -72,6 +72,7 @@ from ._migrations import MAILBOX_SCHEMA as MAILBOX_SCHEMA
 from ._migrations import Migrations as Migrations
 from ._owner import Holder as Holder
 from ._owner import OwnerLock as OwnerLock
+from ._places import leftovers as leftovers
 from ._reader import OldestReader as OldestReader
 from ._reader import StoreReader as StoreReader
 from ._reader import StoreStatistics as StoreStatistics

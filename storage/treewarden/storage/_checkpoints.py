@@ -318,6 +318,15 @@ class Checkpoints:
             self._drop(gone)
         return PruneReport(tuple(removed), len(gone), _size(gone), len(rows) - len(removed))
 
+    def drop(self, number: int) -> None:
+        """Remove checkpoint `number`, whatever is the matter with it; none is fine. Its values go with the next `sweep`.
+
+        Raises:
+            StoreError: the medium cannot be written.
+        """
+        with self._lock:
+            self._commit([drop_row(number)])
+
     def statistics(self) -> CheckpointStatistics:
         """Count what is kept.
 

@@ -107,6 +107,26 @@ class OwnerLock:
             os.close(directory)  # this drops a shared lock as well
         raise StoreLocked(state_dir, None)
 
+    @staticmethod
+    def last_holder(state_dir: Path) -> Holder | None:
+        """Whom the line in `state_dir` names: who owns it, or ended without giving it up. None if nobody, or if it is torn.
+
+        Raises:
+            StoreUnusable: this user may not look.
+        """
+        try:
+            directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _unusable(state_dir, error) from error
+        try:
+            return _read_holder(directory)
+        except OSError as error:
+            raise _unusable(state_dir, error) from error
+        finally:
+            os.close(directory)
+
     def owns(self, state_dir: Path) -> bool:
         """Whether this process owns `state_dir` by this lock, now."""
         if self._descriptors is None or os.getpid() != self._pid:

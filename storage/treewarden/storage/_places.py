@@ -13,7 +13,7 @@ from typing import Final, final
 
 from treewarden.storage._crash_points import CrashPoint, reach
 
-__all__ = ["DATA_FILE", "LOCK_FILE", "Places", "finish_restore", "sweep", "sync_directory"]
+__all__ = ["DATA_FILE", "LOCK_FILE", "Places", "finish_restore", "leftovers", "sweep", "sync_directory"]
 
 DATA_FILE: Final = "data.mdb"
 LOCK_FILE: Final = "lock.mdb"
@@ -60,16 +60,24 @@ def finish_restore(directory: Path) -> None:
         sync_directory(places.store.parent)
 
 
-def sweep(directory: Path) -> None:
-    """Remove what a killed creation, compaction or restore left: its owner is dead, since we own the store."""
+def leftovers(directory: Path) -> tuple[Path, ...]:
+    """What stands around the store in `directory` for its creation, compaction or restore; a leftover if nobody is at it.
+
+    A restored copy is one only beside a store: without one, the next opening puts it in its place.
+    """
     places = Places(directory.resolve())
     # A creation may have died between its rename and its end, so beside a finished store too.
     # A whole restored copy beside a store never took its place, and nobody was told it did.
-    for left in (places.creating, places.compacting, places.restoring, places.restored):
-        if left.exists():
-            reach(CrashPoint.STORE_SWEEP_BEFORE_RMTREE)
-            shutil.rmtree(left)
-            reach(CrashPoint.STORE_SWEEP_AFTER_RMTREE)
+    restored = (places.restored,) if (places.store / DATA_FILE).exists() else ()
+    return tuple(left for left in (places.creating, places.compacting, places.restoring, *restored) if left.exists())
+
+
+def sweep(directory: Path) -> None:
+    """Remove what a killed creation, compaction or restore left: its owner is dead, since we own the store."""
+    for left in leftovers(directory):
+        reach(CrashPoint.STORE_SWEEP_BEFORE_RMTREE)
+        shutil.rmtree(left)
+        reach(CrashPoint.STORE_SWEEP_AFTER_RMTREE)
 
 
 def sync_directory(directory: Path) -> None:

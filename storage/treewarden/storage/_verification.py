@@ -115,7 +115,7 @@ class StoreReport:
     """What was found in the store at `path`; it is whole if there are no `problems`.
 
     `snapshots`, `entries` (of journals) and `rows` (of checkpoints and the event journal) are those
-    that can be believed, older ones included; `quarantined` is what was moved aside before.
+    that can be believed, older ones included; `quarantined` is what was moved aside before, with so many bytes.
     """
 
     path: Path
@@ -124,6 +124,7 @@ class StoreReport:
     entries: int
     rows: int
     quarantined: int
+    quarantined_bytes: int
     problems: tuple[StoreProblem, ...]
 
     @property
@@ -147,13 +148,20 @@ def _report_on(source: ReadOnly) -> StoreReport:
         size = source.data.stat().st_size
         problems: list[StoreProblem] = [StructureDamaged(why) for why in find_problems(source.data)]
         if problems:
-            return StoreReport(source.directory, size, 0, 0, 0, 0, tuple(problems))
+            return StoreReport(source.directory, size, 0, 0, 0, 0, 0, tuple(problems))
         shelves = Shelves(source.directory, source.environment, txn)  # refuses what is no store of ours
         with reading(source.directory):
             walk = _Walk(source, txn)
             problems += walk.problems(shelves)
         return StoreReport(
-            source.directory, size, walk.snapshots, walk.entries, walk.rows, walk.quarantined, tuple(problems)
+            source.directory,
+            size,
+            walk.snapshots,
+            walk.entries,
+            walk.rows,
+            walk.quarantined,
+            walk.quarantined_bytes,
+            tuple(problems),
         )
 
 
@@ -162,7 +170,7 @@ class _Walk:
     """One pass over all that is kept, inside one transaction."""
 
     def __init__(self, source: ReadOnly, txn: "lmdb.Transaction[memoryview]") -> None:
-        self.snapshots = self.entries = self.rows = self.quarantined = 0
+        self.snapshots = self.entries = self.rows = self.quarantined = self.quarantined_bytes = 0
         self._databases = source.databases(txn)
         self._txn = txn
 
@@ -182,7 +190,9 @@ class _Walk:
                 self.snapshots += 1
             else:
                 yield found
-        self.quarantined = sum(1 for _ in self._each("quarantine"))
+        for _, value in self._each("quarantine"):
+            self.quarantined += 1
+            self.quarantined_bytes += len(value)
         if shelves.layout == LAYOUT:  # an older one has none of these
             for key, value in self._each("journal"):
                 if (found := _judge("journal", key, value, names)) is None:

@@ -28,9 +28,24 @@ from treewarden.storage import Holder, LmdbStore, OwnerLock, SnapshotStore
 from treewarden.supervision_trees._records import RestartRecords
 from treewarden.supervision_trees._registry import Registry
 
-__all__ = ["CLOSING", "make_processes", "make_system", "own_store"]
+__all__ = ["CLOSING", "make_processes", "make_system", "own_directory", "own_store"]
 
 CLOSING: Final = 5.0  # seconds for threads to end once the tree has
+
+
+def own_directory(
+    state_dir: Path, *, tree: str, console: str, since: float, closers: contextlib.ExitStack
+) -> OwnerLock:
+    """Own `state_dir` in the name of this process.
+
+    Raises:
+        StoreLocked: another runtime owns it.
+        StoreUnusable: it cannot be used.
+    """
+    me = own_identity()
+    lock = OwnerLock.acquire(state_dir, Holder(me.pid, me.start_ticks, me.boot_id, tree, console, since))
+    closers.callback(lock.release)
+    return lock
 
 
 def own_store(
@@ -42,9 +57,7 @@ def own_store(
         StoreLocked: another runtime owns it.
         StoreUnusable: it cannot be used.
     """
-    me = own_identity()
-    lock = OwnerLock.acquire(state_dir, Holder(me.pid, me.start_ticks, me.boot_id, tree, console, since))
-    closers.callback(lock.release)
+    own_directory(state_dir, tree=tree, console=console, since=since, closers=closers)
     store = LmdbStore.open(state_dir / "store")
     closers.callback(store.close)
     return store

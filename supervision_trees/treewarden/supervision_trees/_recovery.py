@@ -39,6 +39,8 @@ from treewarden.supervision_trees._records import is_restart_record
 from treewarden.supervision_trees._supervisor import Supervisor
 
 __all__ = [
+    "GRACE",
+    "ROUNDS",
     "AnotherTree",
     "StateCorrupt",
     "SweepReport",

@@ -14,6 +14,7 @@ from treewarden.actors.processes._exit_watch import ExitWatch as ExitWatch
 from treewarden.actors.processes._exit_watch import exit_watch as exit_watch
 from treewarden.actors.processes._identity import ProcessIdentity as ProcessIdentity
 from treewarden.actors.processes._identity import is_alive as is_alive
+from treewarden.actors.processes._identity import look_at as look_at
 from treewarden.actors.processes._identity import own_identity as own_identity
 from treewarden.actors.processes._launcher import Launcher as Launcher
 from treewarden.actors.processes._launcher import base_environment as base_environment
@@ -63,6 +64,7 @@ __all__ = [
     "exit_watch",
     "find_bearers",
     "is_alive",
+    "look_at",
     "own_identity",
     "resolve_executable",
     "tail",

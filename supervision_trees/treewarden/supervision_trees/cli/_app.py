@@ -10,6 +10,7 @@ import typer
 from treewarden.supervision_trees.cli._changes import restart, start, stop
 from treewarden.supervision_trees.cli._checkpoint import CHECKPOINT
 from treewarden.supervision_trees.cli._definitions import check, init, schema
+from treewarden.supervision_trees.cli._doctor import doctor
 from treewarden.supervision_trees.cli._down import down
 from treewarden.supervision_trees.cli._events import events
 from treewarden.supervision_trees.cli._output import Failed, notice
@@ -85,7 +86,8 @@ def _make_app() -> typer.Typer:
         name=_PROGRAM, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
     )
     app.callback()(_options)
-    for command in (init, check, schema, plan, apply, up, down, ps, tree, show, logs, events, start, stop, restart):
+    running = (plan, apply, up, down, ps, tree, show, logs, events, start, stop, restart)
+    for command in (init, check, schema, *running, doctor):
         app.command()(command)
     app.add_typer(CHECKPOINT, name="checkpoint")
     app.add_typer(STORE, name="store")

@@ -4,18 +4,18 @@
 `compact` and `restore` replace it, so they own the state directory meanwhile, as a runtime would.
 """
 
-import sys
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from treewarden.supervision_trees.cli._options import AsJson, StateDir
 from treewarden.supervision_trees.cli._output import Failed, notice, print_document, print_table, print_text
+from treewarden.supervision_trees.cli._progress import progress_line, size_of
 
 if TYPE_CHECKING:
     from treewarden.storage import BackupReport, CompactionReport, OwnerLock, RestoreReport, StoreProblem, StoreReport
@@ -24,10 +24,6 @@ __all__ = ["STORE"]
 
 _STATE: Final = Path(".treewarden")
 _STORE: Final = "store"
-_QUIET_FOR: Final = 0.5  # seconds before progress is told
-_BETWEEN: Final = 0.1  # seconds from one telling to the next
-_UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
-_UNIT: Final = 1024
 
 STORE: Final = typer.Typer(
     help="Back up, restore, compact and verify what a runtime keeps.",
@@ -46,12 +42,12 @@ def backup(target: _NewDirectory, *, state: StateDir = _STATE, as_json: AsJson =
     """Copy the store to a new directory and verify the copy; a runtime may go on writing meanwhile."""
     from treewarden.storage import back_up  # noqa: PLC0415 - not for --help
 
-    with _progress("copied") as progress:
+    with _progress() as progress:
         report = back_up(state / _STORE, target, progress=progress)
     if as_json:
         print_document(_document(report))
     else:
-        print_text(f"{report.path}: {_size(report.bytes)}, {_count(report.snapshots, 'snapshot')}, verified")
+        print_text(f"{report.path}: {size_of(report.bytes)}, {_count(report.snapshots, 'snapshot')}, verified")
     _tell_damage(report.problems, "the backup is made, but the store has damage, and the backup has it too")
 
 
@@ -60,7 +56,7 @@ def restore(backup: _Backup, *, state: StateDir = _STATE, as_json: AsJson = Fals
     """Put a backup in the place of the store, which is kept beside it; no runtime may run."""
     from treewarden.storage import restore as put_back  # noqa: PLC0415 - not for --help
 
-    with _owning(state, "restore") as owner, _progress("copied") as progress:
+    with _owning(state, "restore") as owner, _progress() as progress:
         report = put_back(backup, state / _STORE, owner=owner, progress=progress)
     if as_json:
         print_document(_document(report))
@@ -77,12 +73,12 @@ def compact(*, state: StateDir = _STATE, as_json: AsJson = False) -> None:
 
     if not (state / _STORE).is_dir():  # owning the state directory would make it
         raise Failed(f"there is no store in {state}; name the state directory of a runtime with --state")
-    with _owning(state, "compact") as owner, _progress("copied") as progress:
+    with _owning(state, "compact") as owner, _progress() as progress:
         report = write_anew(state / _STORE, owner=owner, progress=progress)
     if as_json:
         print_document(_document(report))
     else:
-        print_text(f"{report.path}: {_size(report.bytes_before)} before, {_size(report.bytes_after)} now")
+        print_text(f"{report.path}: {size_of(report.bytes_before)} before, {size_of(report.bytes_after)} now")
     _tell_damage(report.problems, "the store is compacted, and keeps the damage it had")
 
 
@@ -101,7 +97,7 @@ def verify(*, state: StateDir = _STATE, as_json: AsJson = False) -> None:
             _count(report.rows, "row"),
             f"{report.quarantined} in quarantine",
         )
-        print_text(f"{report.path}: {_size(report.bytes)}, {', '.join(counted)}; no damage")
+        print_text(f"{report.path}: {size_of(report.bytes)}, {', '.join(counted)}; no damage")
     found = (
         "some records are damaged, the others are not; see what each actor says at its start"
         if report.is_readable
@@ -124,10 +120,10 @@ def stats(*, state: StateDir = _STATE, as_json: AsJson = False) -> None:
     facts = {
         "store": figures.store_id,
         "layout": f"{figures.layout}, LMDB {figures.lib_version}",
-        "file": _size(figures.file_bytes),
-        "used": _size(figures.used_pages * figures.page_size),
-        "free": _size(figures.free_pages * figures.page_size),
-        "map": _size(figures.map_size),
+        "file": size_of(figures.file_bytes),
+        "used": size_of(figures.used_pages * figures.page_size),
+        "free": size_of(figures.free_pages * figures.page_size),
+        "map": size_of(figures.map_size),
         "readers": str(figures.readers),
         "oldest reader": "-" if oldest is None else f"pid {oldest.pid}, {_count(oldest.behind, 'commit')} behind",
         **{f"entries in {name}": str(entries) for name, entries in figures.entries.items()},
@@ -150,39 +146,10 @@ def _owning(state_dir: Path, what: str) -> "Generator[OwnerLock]":
         owner.release()
 
 
-@final
-class _Teller:
-    """Tells on a terminal how far a long copy is, on one line that goes away again."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._next = time.monotonic() + _QUIET_FOR
-        self._width = 0
-
-    def __call__(self, done: int, expected: int) -> None:
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + _BETWEEN
-            self._show(f"{self._what} {_size(done)} of {_size(expected)}")
-
-    def end(self) -> None:
-        if self._width:
-            self._show("")
-
-    def _show(self, text: str) -> None:
-        print(f"\r{text:<{self._width}}", end="" if text else "\r", file=sys.stderr, flush=True)
-        self._width = len(text)
-
-
 @contextmanager
-def _progress(what: str) -> Generator[_Teller | None]:
-    if not sys.stderr.isatty():
-        yield None
-        return
-    teller = _Teller(what)
-    try:
-        yield teller
-    finally:
-        teller.end()
+def _progress() -> "Generator[Callable[[int, int], None] | None]":
+    with progress_line() as line:
+        yield None if line is None else line.copied
 
 
 def _tell_damage(problems: "Iterable[StoreProblem]", found: str) -> None:
@@ -202,10 +169,3 @@ def _document(report: "BackupReport | CompactionReport | RestoreReport | StoreRe
 
 def _count(number: int, one: str, many: str | None = None) -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
-
-
-def _size(number: int) -> str:
-    size, unit = float(number), 0
-    while size >= _UNIT and unit < len(_UNITS) - 1:
-        size, unit = size / _UNIT, unit + 1
-    return f"{number} bytes" if unit == 0 else f"{size:.1f} {_UNITS[unit]}"
