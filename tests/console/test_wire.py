@@ -9,19 +9,26 @@ from hypothesis import strategies as st
 from treewarden.supervision_trees._control import (
     ApplyReport,
     ApplyTree,
+    CheckpointDocument,
     Command,
     CrashesRead,
+    CreateCheckpoint,
+    DiffCheckpoints,
     DiscardState,
     EventPick,
     EventsRead,
     Inspect,
+    ListCheckpoints,
     LogRead,
     PlannedStep,
     PlanTree,
+    PruneCheckpoints,
     ReadCrashes,
     ReadEvents,
     ReadLog,
     RestartActor,
+    RestoreCheckpoint,
+    ShowCheckpoint,
     StartActor,
     StopActor,
     StopTree,
@@ -65,6 +72,12 @@ commands = st.one_of(
     st.builds(ReadLog, paths, st.integers(0, 100_000), st.none() | counts),
     st.builds(PlanTree, texts, paths),
     st.builds(ApplyTree, texts, paths, st.none() | texts),
+    st.builds(CreateCheckpoint, paths, st.floats(0.0, 60.0), st.dictionaries(texts, st.none() | counts | texts)),
+    st.builds(ListCheckpoints, st.none() | paths),
+    st.builds(ShowCheckpoint, st.integers(1, 2**63)),
+    st.builds(DiffCheckpoints, st.integers(1, 2**63), st.integers(1, 2**63)),
+    st.builds(RestoreCheckpoint, paths, st.none() | st.integers(1, 2**63)),
+    st.builds(PruneCheckpoints, st.floats(0.0, 1e10)),
 )
 
 
@@ -112,6 +125,7 @@ answers: st.SearchStrategy[Answer] = st.one_of(
         ).map(tuple),
     ),
     st.builds(LogRead, texts, counts),
+    st.builds(CheckpointDocument, events),
     st.builds(Failure, st.sampled_from(ErrorKind), texts),
 )
 
@@ -123,7 +137,8 @@ def test_every_command_is_read_back_as_it_was(command: Command) -> None:
 
 def test_no_command_is_left_out_of_the_round_trip() -> None:
     tried = {Inspect, StopTree, StartActor, StopActor, RestartActor, ReadEvents, ReadCrashes, ReadLog}
-    tried |= {PlanTree, ApplyTree, DiscardState}
+    tried |= {PlanTree, ApplyTree, DiscardState, CreateCheckpoint, ListCheckpoints, ShowCheckpoint}
+    tried |= {DiffCheckpoints, RestoreCheckpoint, PruneCheckpoints}
 
     assert tried == set(get_args(Command))
 

@@ -116,7 +116,7 @@ def test_a_checkpoint_has_the_states_of_a_running_tree_and_the_tree_goes_on(star
     runtime = start(*tree("a", "b"), state_dir=tmp_path / "state")
     runtime.address("/dev/a").ask(Add(3))
 
-    made = runtime.checkpoint(durable={"commit": "f00"})
+    made = runtime.checkpoint(durable={"commit": "f00", "digest": [b"\x00\xff"]})
 
     assert (made.number, made.scope, made.status, made.trigger, made.actors) == (
         1,
@@ -126,7 +126,7 @@ def test_a_checkpoint_has_the_states_of_a_running_tree_and_the_tree_goes_on(star
         3,
     )
     shown: Any = runtime.execute(ShowCheckpoint(1))
-    assert shown.fields["durable"] == {"commit": "f00"}
+    assert shown.fields["durable"] == {"commit": "f00", "digest": ["0x00ff"]}
     assert [entry["path"] for entry in shown.fields["contents"]] == ["/dev", "/dev/a", "/dev/b"]
     assert runtime.address("/dev/a").ask(Add(1)) == 4
 
@@ -391,7 +391,7 @@ def test_pruning_keeps_the_newest_good_one_and_tells_what_went(start: Start, tmp
 
     done: Any = runtime.execute(PruneCheckpoints(0.0))
 
-    assert (done.fields["removed"], done.fields["kept"]) == ((1,), 1)
+    assert (done.fields["removed"], done.fields["kept"]) == ([1], 1)
     assert events.wait(CheckpointsPruned)[0].numbers == (1,)
     listed: Any = runtime.execute(ListCheckpoints())
     assert [row["number"] for row in listed.fields["checkpoints"]] == [newest.number]

@@ -10,7 +10,7 @@ The same object serves a tree that is at rest; it can take none then.
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
-from typing import Any, Final, final
+from typing import Any, Final, cast, final
 
 from treewarden.actors import (
     ActorPath,
@@ -154,7 +154,7 @@ class Checkpointing:
         report = self._checkpoints.prune(older_than=older_than, now=self._clock.wall())
         if report.removed:
             self._events.emit(CheckpointsPruned(report.removed, report.bytes_removed))
-        return CheckpointDocument(asdict(report))
+        return CheckpointDocument({**asdict(report), "removed": list(report.removed)})
 
     def execute(self, command: CheckpointCommand) -> CheckpointDocument:
         """Carry out `command`; see `control` for what the answer has.
@@ -196,7 +196,7 @@ class Checkpointing:
         if row.status is CheckpointStatus.COMPLETED:
             content = self._checkpoints.load(number)
             document["contents"] = [_entry(content.runtime[path]) for path in sorted(content.runtime)[:MOST_SHOWN]]
-            document["durable"] = dict(content.durable)
+            document["durable"] = _readable(content.durable)
         return CheckpointDocument(document)
 
     def _restore(self, path: ActorPath, number: int | None) -> CheckpointDocument:
@@ -282,6 +282,18 @@ def _entry(entry: ActorEntry) -> dict[str, object]:
         "timers": len(entry.timers),
         "holder": None if entry.holder is None else entry.holder.pid,
     }
+
+
+def _readable(value: object) -> object:
+    """`value` as JSON has it: bytes in hexadecimal."""
+    if isinstance(value, bytes):
+        return f"0x{value.hex()}"
+    if isinstance(value, Mapping):
+        items = cast("Mapping[object, object]", value).items()
+        return {str(_readable(key)): _readable(each) for key, each in items}
+    if isinstance(value, list):
+        return [_readable(each) for each in cast("list[object]", value)]
+    return value
 
 
 def _is_alive(holder: HolderIdentity) -> bool:
