@@ -10,7 +10,7 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from treewarden.storage import Holder, LmdbStore, MemoryStore, Operation, OwnerLock, Put
+from treewarden.storage import Holder, LmdbStore, MemoryStore, Operation, OwnerLock, Put, Table
 from treewarden.storage._codec import _crc32c as crc32c
 from treewarden.storage._lmdb_tables import digest_of
 
@@ -31,6 +31,14 @@ class MemoryBench:
         shelf = self.store._shelves[path]
         shelf[sequence] = change(shelf[sequence])
 
+    def rewrite_entry(self, path: str, sequence: int, change: Callable[[bytes], bytes]) -> None:
+        journal = self.store._journals[path]
+        journal[sequence] = change(journal[sequence])
+
+    def rewrite_row(self, table: Table, key: bytes, change: Callable[[bytes], bytes]) -> None:
+        rows = self.store._tables[table]
+        rows[key] = change(rows[key])
+
     def quarantined(self) -> list[bytes]:
         return list(self.store._aside.values())
 
@@ -49,14 +57,22 @@ class LmdbBench:
         return self.store.commit(operations).result(timeout=DEADLINE)
 
     def rewrite(self, path: str, sequence: int, change: Callable[[bytes], bytes]) -> None:
+        self._rewrite(b"snap", digest_of(path) + sequence.to_bytes(8, "big"), change)
+
+    def rewrite_entry(self, path: str, sequence: int, change: Callable[[bytes], bytes]) -> None:
+        self._rewrite(b"journal", digest_of(path) + sequence.to_bytes(8, "big"), change)
+
+    def rewrite_row(self, table: Table, key: bytes, change: Callable[[bytes], bytes]) -> None:
+        self._rewrite(table.value.encode(), key, change)
+
+    def _rewrite(self, database: bytes, key: bytes, change: Callable[[bytes], bytes]) -> None:
         self.store.close()
         with lmdb.open(str(self.directory), max_dbs=16, lib_version=0) as raw:
-            snap = raw.open_db(b"snap", create=False)
-            key = digest_of(path) + sequence.to_bytes(8, "big")
+            opened = raw.open_db(database, create=False)
             with raw.begin(write=True) as txn:
-                record = txn.get(key, db=snap)
+                record = txn.get(key, db=opened)
                 assert record is not None
-                txn.put(key, change(record), db=snap)
+                txn.put(key, change(record), db=opened)
         self.store = LmdbStore.open(self.directory, wall=lambda: WALL)
 
     def quarantined(self) -> list[bytes]:

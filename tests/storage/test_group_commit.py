@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treewarden.storage import Discard, LmdbStore, Put, SnapshotMissing
-from treewarden.storage._group_commit import MAX_BATCH_OPERATIONS, Intake, Pending
+from treewarden.storage._group_commit import MAX_BATCH_OPERATIONS, Intake, Pending, Submitted
 
 OpenStore = Callable[..., LmdbStore]
 Hold = Callable[[LmdbStore], Callable[[], None]]
@@ -46,9 +46,9 @@ def test_a_closed_intake_takes_nothing_and_hands_out_what_waits() -> None:
     intake = Intake()
     waiting = pending(1)
 
-    assert intake.submit(waiting)
+    assert intake.submit(waiting) is Submitted.QUEUED
     intake.close()
-    assert not intake.submit(pending(1))
+    assert intake.submit(pending(1)) is Submitted.CLOSED
     assert (waiting,) == intake.wait_batch()
     assert intake.wait_batch() == ()
 
@@ -142,3 +142,21 @@ def test_a_store_may_be_closed_from_a_callback(
 
     assert second.result(10) == 2
     store.close()
+
+
+def test_a_stopped_intake_hands_out_what_waits_and_takes_nothing_until_it_is_opened_again() -> None:
+    intake = Intake()
+    waiting = pending(1)
+    intake.submit(waiting)
+
+    assert intake.stop() == (waiting,)
+    assert intake.submit(pending(1)) is Submitted.STOPPED
+
+    intake.reopen()
+
+    assert intake.submit(waiting) is Submitted.QUEUED
+    assert intake.wait_batch() == (waiting,)
+
+
+def test_waiting_for_a_batch_ends_with_its_timeout() -> None:
+    assert Intake().wait_batch(timeout=0.0) is None

@@ -313,7 +313,7 @@ def a_later_layout(directory: Path) -> None:
     with lmdb.open(str(directory), lib_version=0, max_dbs=16) as raw:
         meta = raw.open_db(b"meta", create=False)
         with raw.begin(write=True) as txn:
-            txn.put(b"layout", b"2", db=meta)
+            txn.put(b"layout", b"3", db=meta)
 
 
 @pytest.mark.parametrize(
@@ -328,7 +328,7 @@ def a_later_layout(directory: Path) -> None:
         (pages_overwritten, "MDB_CORRUPTED", "backup"),
         (a_file_of_the_later_engine, "not an LMDB file", "backup"),
         (an_lmdb_file_of_somebody_else, "MDB_NOTFOUND", "backup"),
-        (a_later_layout, "b'layout': b'2'", "start the release that wrote it"),
+        (a_later_layout, "b'layout': b'3'", "start the release that wrote it"),
     ],
 )
 def test_what_is_not_a_readable_store_is_refused_with_path_finding_and_remedy(

@@ -8,16 +8,25 @@ from treewarden import storage
 
 def test_the_public_names_are_these() -> None:
     expected = [
+        "Append",
         "CommitFailed",
+        "CutJournal",
         "Discard",
+        "DropRow",
         "Holder",
+        "Journal",
+        "JournalDamage",
+        "JournalEntry",
         "LmdbStore",
         "MemoryStore",
         "Operation",
         "OperationRefused",
         "OwnerLock",
+        "Packed",
         "Put",
+        "PutRow",
         "Quarantine",
+        "RowCorrupt",
         "SchemaTooNew",
         "Snapshot",
         "SnapshotCorrupt",
@@ -25,8 +34,14 @@ def test_the_public_names_are_these() -> None:
         "SnapshotStore",
         "StoreClosed",
         "StoreError",
+        "StoreFull",
         "StoreLocked",
+        "StoreState",
         "StoreUnusable",
+        "Table",
+        "TableRow",
+        "pack",
+        "unpack",
     ]
 
     assert expected == storage.__all__

@@ -16,20 +16,48 @@ it back: a state must not turn out unreadable at the next boot. Not promised: se
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, cast, final
+from typing import Final, assert_never, cast, final
 
 import google_crc32c
 import msgpack  # type: ignore[import-untyped]  # msgpack ships no types; the casts below are its boundary
 
-from treewarden.storage._contract import Discard, Operation, Put, Quarantine, Snapshot
-from treewarden.storage._errors import OperationRefused
+from treewarden.storage._contract import (
+    Append,
+    CutJournal,
+    Discard,
+    DropRow,
+    Operation,
+    Packed,
+    Put,
+    PutRow,
+    Quarantine,
+    Snapshot,
+    Table,
+)
+from treewarden.storage._errors import OperationRefused, RowCorrupt
 
-__all__ = ["FORMAT", "MAX_BODY_BYTES", "Damaged", "Prepared", "PreparedPut", "TooNew", "decode", "encode", "prepare"]
+__all__ = [
+    "FORMAT",
+    "MAX_BODY_BYTES",
+    "Damaged",
+    "Prepared",
+    "PreparedAppend",
+    "PreparedPut",
+    "TooNew",
+    "decode",
+    "decode_row",
+    "encode",
+    "encode_row",
+    "pack",
+    "prepare",
+    "unpack",
+]
 
 FORMAT: Final = 1
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024  # one actor's state; larger data belongs in files
 MAX_PATH_BYTES: Final = 4096
 MAX_SCHEMA_BYTES: Final = 255
+MAX_KEY_BYTES: Final = 511  # LMDB's
 
 _MAGIC: Final = b"TWSN"
 _FIXED: Final = struct.Struct(">4sHBHIQQdI")
@@ -55,7 +83,15 @@ class PreparedPut:
     body: bytes
 
 
-Prepared = PreparedPut | Discard | Quarantine
+@final
+@dataclass(frozen=True, slots=True)
+class PreparedAppend:
+    """An `Append`, likewise."""
+
+    entry: PreparedPut
+
+
+Prepared = PreparedPut | PreparedAppend | Discard | Quarantine | CutJournal | PutRow | DropRow
 
 
 @final
@@ -80,20 +116,44 @@ def prepare(operation: Operation, *, written_at: float) -> Prepared:
     Raises:
         OperationRefused: if it cannot be stored; names the path and the offending part.
     """
-    path = operation.path
-    _encoded(path, path, "the path", MAX_PATH_BYTES)
     match operation:
-        case Put():
-            _encoded(path, operation.schema, "the schema name", MAX_SCHEMA_BYTES)
-            _within(path, operation.version, "version", _U32)
-            _within(path, operation.generation, "generation", _U64)
-            body = _packed(path, operation.state)
-            return PreparedPut(path, operation.schema, operation.version, operation.generation, written_at, body)
-        case Quarantine():
-            _within(path, operation.sequence, "sequence", _U64)
+        case Put(path, schema, version, generation, state):
+            return _prepared(path, schema, version, generation, state, written_at=written_at)
+        case Append(path, schema, version, generation, entry):
+            return PreparedAppend(_prepared(path, schema, version, generation, entry, written_at=written_at))
+        case Quarantine(path, sequence) | CutJournal(path, sequence):
+            _encoded(path, path, "the path", MAX_PATH_BYTES)
+            _within(path, sequence, "sequence", _U64)
             return operation
-        case Discard():
+        case Discard(path):
+            _encoded(path, path, "the path", MAX_PATH_BYTES)
             return operation
+        case PutRow(table, key, value):
+            _check_key(table, key)
+            if len(value) > MAX_BODY_BYTES:
+                raise OperationRefused(
+                    _row_name(table, key), f"it has {len(value)} bytes, at most {MAX_BODY_BYTES} are kept"
+                )
+            return operation
+        case DropRow(table, key):
+            _check_key(table, key)
+            return operation
+        case _:
+            assert_never(operation)
+
+
+def pack(path: str, state: object) -> Packed:
+    """Pack `state` as `Put` would; equal states that were built alike pack alike.
+
+    Raises:
+        OperationRefused: if it cannot be stored; names `path` and the offending part.
+    """
+    return Packed(_packed(path, state))
+
+
+def unpack(packed: Packed) -> object:
+    """The state that was packed, made anew; `ValueError` if the bytes are none."""
+    return _unpacked(packed.body)
 
 
 def encode(put: PreparedPut, *, sequence: int) -> bytes:
@@ -146,6 +206,50 @@ def _decode_format_1(covered: bytes, fields: tuple[object, ...]) -> Snapshot | D
     except ValueError as error:  # msgpack's and Unicode's errors are ValueErrors
         return Damaged(f"its contents cannot be read: {type(error).__name__} {error}".rstrip())
     return Snapshot(path, schema, version, generation, sequence, written_at, state)
+
+
+def encode_row(row: PutRow) -> bytes:
+    """The bytes to keep for `row`: its value, and a checksum over table, key and value."""
+    return row.value + _CRC.pack(_row_checksum(row.table, row.key, row.value))
+
+
+def decode_row(table: Table, key: bytes, kept: bytes) -> bytes:
+    """The value in `kept`.
+
+    Raises:
+        RowCorrupt: if the bytes do not add up.
+    """
+    if len(kept) < _CRC.size:
+        raise RowCorrupt(table.value, key, f"{len(kept)} bytes are fewer than its checksum has ({_CRC.size})")
+    value, (written,) = kept[: -_CRC.size], _CRC.unpack_from(kept, len(kept) - _CRC.size)
+    if (computed := _row_checksum(table, key, value)) != written:
+        raise RowCorrupt(table.value, key, f"its checksum is {computed:08x}, the row says {written:08x}")
+    return value
+
+
+def _row_checksum(table: Table, key: bytes, value: bytes) -> int:
+    # The key counts too: a sound value under another key is damage. Table names end at the NUL.
+    return _crc32c(b"".join((table.value.encode(), b"\0", key, value)))
+
+
+def _row_name(table: Table, key: bytes) -> str:
+    return f"{table.value} {key[:40].hex()}"
+
+
+def _check_key(table: Table, key: bytes) -> None:
+    if not 1 <= len(key) <= MAX_KEY_BYTES:
+        raise OperationRefused(_row_name(table, key), f"its key has {len(key)} bytes, expected 1 to {MAX_KEY_BYTES}")
+
+
+def _prepared(
+    path: str, schema: str, version: int, generation: int, state: object, *, written_at: float
+) -> PreparedPut:
+    _encoded(path, path, "the path", MAX_PATH_BYTES)
+    _encoded(path, schema, "the schema name", MAX_SCHEMA_BYTES)
+    _within(path, version, "version", _U32)
+    _within(path, generation, "generation", _U64)
+    body = state.body if isinstance(state, Packed) else _packed(path, state)
+    return PreparedPut(path, schema, version, generation, written_at, body)
 
 
 def _packed(path: str, state: object) -> bytes:

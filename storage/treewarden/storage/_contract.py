@@ -1,20 +1,49 @@
 """What a snapshot store is: the operations it takes, the snapshots it gives back, the promise.
 
-A store keeps the last states of actors by path. What was acknowledged survives kill -9 of the
-process; a record that cannot be believed is an error with a name, never "empty". `LmdbStore`
-keeps this promise on disk, `MemoryStore` keeps it for the life of the object; one contract suite
-holds both. Not promised: a history (the two newest snapshots of a path are kept), an order
-between commits of different threads, or a consistent view over several paths of one `scan`.
+A store keeps the last states of actors by path, what happened since in a journal, and rows: opaque
+values under a key of their own, for what is built on top (checkpoints, events). What was
+acknowledged survives kill -9 of the process; a record that cannot be believed is an error with a
+name, never "empty". `LmdbStore` keeps this promise on disk, `MemoryStore` keeps it for the life of
+the object; one contract suite holds both. Not promised: a history (the two newest snapshots of a
+path are kept), an order between commits of different threads, or a consistent view over several
+paths of one `scan`.
 """
 
-from collections.abc import Iterator, Sequence
+import enum
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, final
 
-from treewarden.storage._errors import SnapshotCorrupt
+from treewarden.storage._errors import RowCorrupt, SnapshotCorrupt
 
-__all__ = ["Discard", "Operation", "Put", "Quarantine", "Snapshot", "SnapshotStore"]
+__all__ = [
+    "Append",
+    "CutJournal",
+    "Discard",
+    "DropRow",
+    "Journal",
+    "JournalDamage",
+    "JournalEntry",
+    "Operation",
+    "Packed",
+    "Put",
+    "PutRow",
+    "Quarantine",
+    "Snapshot",
+    "SnapshotStore",
+    "StoreState",
+    "Table",
+    "TableRow",
+]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A state that was packed already, by `pack`: it can be stored, and compared with another."""
+
+    body: bytes
 
 
 @final
@@ -23,9 +52,11 @@ class Put:
     """Make `state` the newest snapshot of `path`.
 
     `state` is None, bool, int (64 bits), float, str, bytes, list or dict with str or bytes keys,
-    nested at most 500 deep; a tuple comes back as a list and a subclass as its base type.
-    `schema` and `version` name the shape of `state` for later migrations; `generation` is the
-    incarnation that wrote it.
+    nested at most 500 deep; a tuple comes back as a list and a subclass as its base type. It may
+    be `Packed` already. `schema` and `version` name the shape of `state` for later migrations;
+    `generation` is the incarnation that wrote it.
+
+    The snapshot before it stays as the fallback. Journal entries that even the fallback covers go.
     """
 
     path: str
@@ -38,7 +69,7 @@ class Put:
 @final
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """Forget `path`: its snapshots go, and its quarantined records no longer block `latest`.
+    """Forget `path`: its snapshots and its journal go, and its quarantined records no longer block `latest`.
 
     A person or the path's owner says so; nothing in a store does it by itself. Quarantined
     bytes stay for inspection. Forgetting an unknown path does nothing.
@@ -61,7 +92,60 @@ class Quarantine:
     sequence: int
 
 
-Operation: TypeAlias = Put | Discard | Quarantine
+@final
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Add `entry` to the journal of `path`; fields and shapes are those of `Put`."""
+
+    path: str
+    schema: str
+    version: int
+    generation: int
+    entry: object
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CutJournal:
+    """Move the journal entry `sequence` of `path` and all later ones aside, their bytes kept as they are.
+
+    For a journal with damage in it: what comes after an entry that cannot be read must not be
+    replayed without it. If there is none, nothing happens.
+    """
+
+    path: str
+    sequence: int
+
+
+@final
+class Table(enum.Enum):
+    """The tables of rows."""
+
+    CHECKPOINTS = "checkpoints"
+    VALUES = "values"
+    EVENTS = "events"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class PutRow:
+    """Make `value` the row under `key` (1 to 511 bytes) of `table`."""
+
+    table: Table
+    key: bytes
+    value: bytes
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class DropRow:
+    """Remove the row under `key` of `table`; none is fine."""
+
+    table: Table
+    key: bytes
+
+
+Operation: TypeAlias = Put | Discard | Quarantine | Append | CutJournal | PutRow | DropRow
 
 
 @final
@@ -78,12 +162,80 @@ class Snapshot:
     state: object
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One entry of a journal; the fields are those of `Snapshot`."""
+
+    path: str
+    schema: str
+    version: int
+    generation: int
+    sequence: int
+    written_at: float
+    entry: object
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class JournalDamage:
+    """The first entry that cannot be believed, why, and how many come after it."""
+
+    sequence: int
+    why: str
+    later: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """The entries of a path up to the first damaged one, oldest first. None after it is given: it would lack its past."""
+
+    entries: tuple[JournalEntry, ...] = ()
+    damage: JournalDamage | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """A row that can be believed."""
+
+    key: bytes
+    value: bytes
+
+
+@final
+class StoreState(enum.Enum):
+    """Whether a store takes commits."""
+
+    OPEN = "open"
+    FULL = "full"
+    """The disk is full. Commits fail at once with `StoreFull`; what was acknowledged can be read. It ends by itself."""
+    CLOSED = "closed"
+
+
 class SnapshotStore(Protocol):
     """Keeps the newest snapshots of every path. Every method is safe from any thread."""
 
     @property
     def store_id(self) -> str:
         """32 hexadecimal digits, made once when the store was created."""
+        ...
+
+    @property
+    def state(self) -> StoreState:
+        """Whether it takes commits now."""
+        ...
+
+    def on_state(self, listener: Callable[[StoreState], object]) -> None:
+        """Call `listener` at each later change of `state` between OPEN and FULL, in order; it must be short."""
+        ...
+
+    def when_writable(self, callback: Callable[[], object]) -> None:
+        """Call `callback` once, as soon as commits are taken: here and now, or later on the storage thread.
+
+        It must be short. It is called at the close as well, so that who waits hears of that by his commit.
+        """
         ...
 
     def commit(self, operations: Sequence[Operation]) -> "Future[int]":
@@ -135,6 +287,41 @@ class SnapshotStore(Protocol):
             StoreClosed: if the store was closed, also in the middle of the iteration.
             StoreUnusable: the medium cannot be read.
         """
+        ...
+
+    def journal(self, path: str, *, after: int) -> Journal:
+        """Read the journal of `path`: the entries whose sequence is above `after`.
+
+        Raises:
+            SchemaTooNew: a newer release wrote an entry.
+            StoreClosed: if the store was closed.
+            StoreUnusable: the medium cannot be read.
+        """
+        ...
+
+    def row(self, table: Table, key: bytes) -> bytes | None:
+        """Read the value under `key`; None if there is no such row.
+
+        Raises:
+            RowCorrupt: the row cannot be believed.
+            StoreClosed: if the store was closed.
+            StoreUnusable: the medium cannot be read.
+        """
+        ...
+
+    def rows(self, table: Table, *, after: bytes = b"", limit: int) -> Sequence[TableRow | RowCorrupt]:
+        """Read up to `limit` rows whose keys are above `after`, ascending; fewer only at the end.
+
+        A row that cannot be believed is given as a value.
+
+        Raises:
+            StoreClosed: if the store was closed.
+            StoreUnusable: the medium cannot be read.
+        """
+        ...
+
+    def last_row(self, table: Table) -> TableRow | RowCorrupt | None:
+        """Read the row with the highest key; None if the table is empty. Raises what `rows` does."""
         ...
 
     def close(self) -> None:

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 __all__ = [
     "CommitFailed",
     "OperationRefused",
+    "RowCorrupt",
     "SchemaTooNew",
     "SnapshotCorrupt",
     "SnapshotMissing",
     "StoreClosed",
     "StoreError",
+    "StoreFull",
     "StoreLocked",
     "StoreUnusable",
 ]
@@ -81,6 +83,23 @@ class CommitFailed(StoreError):
     def __init__(self, store: Path, found: str, remedy: str) -> None:
         super().__init__(f"the store at {store} could not commit: {found}; {remedy}")
         self.store, self.found, self.remedy = store, found, remedy
+
+
+class StoreFull(CommitFailed):
+    """The disk is full: until there is room again every commit fails with this, at once.
+
+    Nothing that was acknowledged is lost. The store looks for room by itself, and goes on then.
+    """
+
+
+class RowCorrupt(StoreError):
+    """A row is there and cannot be believed; never read it as "there is none"."""
+
+    def __init__(self, table: str, key: bytes, why: str) -> None:
+        super().__init__(
+            f"the row {key.hex()} of {table} cannot be believed: {why}; `treewarden doctor` tells what can be done"
+        )
+        self.table, self.key, self.why = table, key, why
 
 
 class StoreClosed(StoreError):

@@ -2,10 +2,12 @@
 
 `Intake` is the queue between the callers' threads and the storage thread. Commits leave it in
 the order they came, whole. Taking a batch never waits for more to come: a lone commit is not
-delayed, and a batch is what arrived while the one before it was written, up to 256 operations.
+delayed, and a batch is what arrived while the one before it was written, up to 256 operations. The intake
+stops while the disk is full, so that what cannot be written does not pile up.
 Not promised: a bound on what waits; callers bound it by waiting for their futures.
 """
 
+import enum
 import sys
 import threading
 from collections import deque
@@ -16,7 +18,7 @@ from typing import Final, final
 
 from treewarden.storage._codec import Prepared
 
-__all__ = ["MAX_BATCH_OPERATIONS", "Intake", "Pending", "settle"]
+__all__ = ["MAX_BATCH_OPERATIONS", "Intake", "Pending", "Submitted", "settle"]
 
 MAX_BATCH_OPERATIONS: Final = 256
 
@@ -31,13 +33,23 @@ class Pending:
 
 
 @final
+class Submitted(enum.Enum):
+    """What became of a commit that was handed in."""
+
+    QUEUED = "queued"
+    STOPPED = "stopped"  # nothing is taken in now
+    CLOSED = "closed"  # or ever
+
+
+@final
 class Intake:
-    """The queue of commits. Any thread submits and closes; one thread takes batches."""
+    """The queue of commits. Any thread submits and closes; one thread takes batches, stops and reopens it."""
 
     def __init__(self) -> None:
-        # Guards _waiting and _closed together: nothing is queued after the close was seen.
+        # Guards all below: nothing is queued after the stop or the close was seen.
         self._changed = threading.Condition()
         self._waiting: deque[Pending] = deque()
+        self._stopped = False
         self._closed = False
 
     @property
@@ -46,14 +58,35 @@ class Intake:
         with self._changed:
             return self._closed
 
-    def submit(self, pending: Pending) -> bool:
-        """Queue `pending`; False if the intake is closed, and then it is not queued."""
+    @property
+    def is_stopped(self) -> bool:
+        """Whether `stop` was called, and `reopen` not since."""
+        with self._changed:
+            return self._stopped
+
+    def submit(self, pending: Pending) -> Submitted:
+        """Queue `pending`, unless nothing is taken in."""
         with self._changed:
             if self._closed:
-                return False
+                return Submitted.CLOSED
+            if self._stopped:
+                return Submitted.STOPPED
             self._waiting.append(pending)
             self._changed.notify()
-            return True
+            return Submitted.QUEUED
+
+    def stop(self) -> tuple[Pending, ...]:
+        """Take nothing in until `reopen`; what waited is handed out."""
+        with self._changed:
+            self._stopped = True
+            waiting = tuple(self._waiting)
+            self._waiting.clear()
+            return waiting
+
+    def reopen(self) -> None:
+        """Take in again."""
+        with self._changed:
+            self._stopped = False
 
     def close(self) -> None:
         """Take nothing more in. What waits is still handed out."""
@@ -61,13 +94,19 @@ class Intake:
             self._closed = True
             self._changed.notify_all()
 
-    def wait_batch(self) -> tuple[Pending, ...]:
-        """Wait until something waits, then take it; empty once closed and drained.
+    def wait_closed(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds for the close; whether it came."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._closed, timeout)
+
+    def wait_batch(self, timeout: float | None = None) -> tuple[Pending, ...] | None:
+        """Wait until something waits, then take it; empty once closed and drained, None after `timeout` seconds.
 
         A commit is never split, so its last commit may carry a batch over the limit.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
+            if not self._changed.wait_for(lambda: self._waiting or self._closed, timeout):
+                return None
             batch: list[Pending] = []
             room = MAX_BATCH_OPERATIONS
             while self._waiting and room > 0:
@@ -77,8 +116,8 @@ class Intake:
             return tuple(batch)
 
 
-def settle(resolve: Callable[[], None]) -> None:
-    """Resolve one future by calling `resolve`; what its callbacks raise ends here.
+def settle(resolve: Callable[[], object]) -> None:
+    """Resolve one future, or tell one listener, by calling `resolve`; what its callbacks raise ends here.
 
     `concurrent.futures` logs an `Exception` of a callback itself. A `SystemExit` or
     `KeyboardInterrupt` would leave through the resolving thread, and every other commit of the

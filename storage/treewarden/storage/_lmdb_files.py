@@ -23,18 +23,20 @@ from typing import Final, cast
 import lmdb
 import lmdb.verify
 
-from treewarden.storage._errors import CommitFailed, StoreUnusable
+from treewarden.storage._crash_points import CrashPoint, reach
+from treewarden.storage._errors import CommitFailed, StoreFull, StoreUnusable
 
-__all__ = ["DATABASES", "LAYOUT", "LIB_VERSION", "commit_failed", "open_environment", "reading"]
+__all__ = ["DATABASES", "LAYOUT", "LIB_VERSION", "commit_failed", "free_bytes", "open_environment", "reading"]
 
 LIB_VERSION: Final = 0  # the 0.9 file format
-LAYOUT: Final = 1  # of the databases and keys below; see `_lmdb_tables`
-DATABASES: Final = (b"meta", b"names", b"snap", b"quarantine")
+LAYOUT: Final = 2  # of the databases and keys; see `_lmdb_tables`
+DATABASES: Final = (b"meta", b"names", b"snap", b"quarantine", b"journal", b"checkpoints", b"values", b"events")
 
 _DATA: Final = "data.mdb"
 _LOCK: Final = "lock.mdb"
+_LITTLE: Final = 2**20  # bytes; with less room than this a short write is put down to the full disk
 _verify: Final = cast("Callable[[str], list[str]]", lmdb.verify.verify)  # pyright: ignore[reportUnknownMemberType]  # untyped
-_SCRATCH: Final = "creating"  # what a killed creation leaves; the next one begins by removing it
+_SCRATCH: Final = "creating"  # what a killed creation leaves; whoever opens the store next removes it
 _RESTORE: Final = "restore the directory from a backup, or move it aside to begin with an empty store"
 _RETRY: Final = "nothing of this transaction was kept: mend the cause and commit again"
 _REMEDIES: Final[Mapping[int, str]] = {
@@ -61,6 +63,7 @@ def open_environment(directory: Path, *, map_size: int) -> lmdb.Environment:
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sweep(directory / _SCRATCH)
         if not (directory / _DATA).exists():
             _create(directory)
         elif (directory / _DATA).stat().st_size == 0:
@@ -81,9 +84,24 @@ def reading(directory: Path) -> Generator[None]:
 
 def commit_failed(directory: Path, error: Exception) -> CommitFailed:
     """The error that tells a caller why its transaction did not happen."""
-    failure = CommitFailed(directory, str(error) or type(error).__name__, _remedy(error, otherwise=_RETRY))
+    kind = StoreFull if _is_disk_full(directory, error) else CommitFailed
+    failure = kind(directory, str(error) or type(error).__name__, _remedy(error, otherwise=_RETRY))
     failure.__cause__ = error
     return failure
+
+
+def free_bytes(directory: Path) -> int:
+    """What this user may still write to the file system of `directory` (statvfs(3))."""
+    found = os.statvfs(directory)
+    return found.f_bavail * found.f_frsize
+
+
+def _is_disk_full(directory: Path, error: Exception) -> bool:
+    code = error.code if isinstance(error, lmdb.Error) else getattr(error, "errno", None)
+    if code in {errno.ENOSPC, errno.EDQUOT}:
+        return True
+    # LMDB calls a write that was cut short EIO (mdb_page_flush), as the last one before a full disk is.
+    return code == errno.EIO and free_bytes(directory) < _LITTLE
 
 
 def _open_checked(directory: Path, *, map_size: int) -> lmdb.Environment:
@@ -110,10 +128,16 @@ def _open(directory: Path, *, map_size: int) -> lmdb.Environment:
     )
 
 
+def _sweep(scratch: Path) -> None:
+    # Also beside a finished store: the creation may have died between its rename and its end.
+    if scratch.exists():
+        reach(CrashPoint.STORE_SWEEP_BEFORE_RMTREE)
+        shutil.rmtree(scratch)
+        reach(CrashPoint.STORE_SWEEP_AFTER_RMTREE)
+
+
 def _create(directory: Path) -> None:
     scratch = directory / _SCRATCH
-    if scratch.exists():
-        shutil.rmtree(scratch)
     scratch.mkdir(mode=0o700)
     environment = _open(scratch, map_size=2**20)
     try:
@@ -128,14 +152,18 @@ def _create(directory: Path) -> None:
         environment.close()
     # The rename comes after LMDB's fsync and before ours of the directories: whoever sees the
     # name sees a finished file, and an acknowledged commit cannot lose the name.
+    reach(CrashPoint.STORE_CREATE_BEFORE_RENAME)
     (scratch / _DATA).rename(directory / _DATA)
+    reach(CrashPoint.STORE_CREATE_AFTER_RENAME)
     for named in (directory, directory.parent):
         descriptor = os.open(named, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+    reach(CrashPoint.STORE_CREATE_BEFORE_RMTREE)
     shutil.rmtree(scratch)
+    reach(CrashPoint.STORE_CREATE_AFTER_RMTREE)
 
 
 def _refuse_truncated(directory: Path, environment: lmdb.Environment) -> None:

@@ -4,7 +4,8 @@ The thread "treewarden-storage" takes what waits, writes it in one transaction, 
 only then resolves the futures: an acknowledged commit survives kill -9, and an unacknowledged one
 happened whole or not at all. Reads run on the caller's thread. When the map is full the storage
 thread doubles it and writes the same batch again; when the medium refuses a transaction, exactly
-that batch fails and the store goes on.
+that batch fails and the store goes on. When the disk is full it takes nothing in until there is
+room again, for which it looks a few times a second.
 
 One process uses a store at a time (`OwnerLock` sees to it); a forked child is refused, since LMDB's
 handles do not survive fork(2) (lmdb.h, "Caveats"): start programs by exec. Not promised: survival
@@ -16,23 +17,36 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar, final
 
 import lmdb
 
-from treewarden.storage._codec import prepare
-from treewarden.storage._contract import Operation, Snapshot
-from treewarden.storage._errors import SnapshotCorrupt, SnapshotMissing, StoreClosed, StoreUnusable
-from treewarden.storage._group_commit import Intake, Pending, settle
-from treewarden.storage._lmdb_files import commit_failed, open_environment, reading
+from treewarden.storage._codec import decode_row, prepare
+from treewarden.storage._contract import Journal, Operation, Snapshot, StoreState, Table, TableRow
+from treewarden.storage._crash_points import CrashPoint, reach
+from treewarden.storage._errors import (
+    RowCorrupt,
+    SnapshotCorrupt,
+    SnapshotMissing,
+    StoreClosed,
+    StoreFull,
+    StoreUnusable,
+)
+from treewarden.storage._group_commit import Intake, Pending, Submitted, settle
+from treewarden.storage._lmdb_files import commit_failed, free_bytes, open_environment, reading
 from treewarden.storage._lmdb_tables import Shelf, Tables, digest_of
-from treewarden.storage._shelf import judge, judge_older
+from treewarden.storage._shelf import judge, judge_journal, judge_older, judge_row
 
 __all__ = ["LmdbStore"]
 
 INITIAL_MAP_SIZE: Final = 2**30  # bytes of address space; the file is sparse and stays small
+SHELVES_AT_ONCE: Final = 128  # of a scan, in one read transaction
+LOOK_AFTER_READERS: Final = 60.0  # seconds between looks for readers that were killed
+LOOK_FOR_ROOM: Final = 0.25  # seconds between looks, while the disk is full
+ROOM: Final = 2**20  # bytes that must be free before it is tried again; a batch writes more pages than it has bytes
 
 T = TypeVar("T")
 
@@ -57,6 +71,12 @@ class LmdbStore:
         except BaseException:
             self._environment.close()
             raise
+        # Guards _listeners and _waiting; never held while calling out.
+        self._listening = threading.Lock()
+        self._listeners: list[Callable[[StoreState], object]] = []
+        self._waiting: list[Callable[[], object]] = []
+        self._looked_after_readers = time.monotonic()
+        self._full: StoreFull | None = None  # what the disk said; written before the intake is stopped
         # A daemon: a store that somebody forgot to close must not keep the interpreter from
         # ending, and what it would lose was never acknowledged.
         self._thread = threading.Thread(target=self._serve, name="treewarden-storage", daemon=True)
@@ -84,11 +104,32 @@ class LmdbStore:
         """32 hexadecimal digits, made once when the store was created."""
         return self._tables.store_id
 
+    @property
+    def state(self) -> StoreState:
+        """Whether it takes commits now; see `StoreState`."""
+        if self._intake.is_closed:
+            return StoreState.CLOSED
+        return StoreState.FULL if self._intake.is_stopped else StoreState.OPEN
+
+    def on_state(self, listener: Callable[[StoreState], object]) -> None:
+        """Call `listener` on the storage thread when the disk gets full, and when there is room again."""
+        with self._listening:
+            self._listeners.append(listener)
+
+    def when_writable(self, callback: Callable[[], object]) -> None:
+        """Call `callback` once, as soon as commits are taken; see `SnapshotStore.when_writable`."""
+        with self._listening:
+            waits = self.state is StoreState.FULL
+            if waits:
+                self._waiting.append(callback)
+        if not waits:
+            settle(callback)
+
     def commit(self, operations: Sequence[Operation]) -> "Future[int]":
         """Queue `operations` as one unit; see `SnapshotStore.commit`.
 
-        The future fails with `CommitFailed` if the medium refuses the transaction: none of the
-        operations happened.
+        The future fails with `CommitFailed` if the medium refuses the transaction, with `StoreFull` if the
+        disk is full: none of the operations happened.
 
         Raises:
             OperationRefused: if an operation cannot be stored; nothing is written.
@@ -98,8 +139,15 @@ class LmdbStore:
         self._refuse_forked_child()
         written_at = self._wall()
         pending = Pending(tuple(prepare(operation, written_at=written_at) for operation in operations))
-        if not self._intake.submit(pending):
-            raise StoreClosed(f"the store at {self._directory}")
+        match self._intake.submit(pending):
+            case Submitted.QUEUED:
+                pass
+            case Submitted.STOPPED:
+                full = self._full
+                assert full is not None
+                pending.future.set_exception(StoreFull(full.store, full.found, full.remedy))
+            case Submitted.CLOSED:
+                raise StoreClosed(f"the store at {self._directory}")
         return pending.future
 
     def latest(self, path: str) -> Snapshot:
@@ -118,10 +166,30 @@ class LmdbStore:
         digest = digest_of(path)
         return judge_older(path, self._read(lambda tables, txn: tables.rows(txn, digest)))
 
+    def journal(self, path: str, *, after: int) -> Journal:
+        """Read what was appended for `path` above sequence `after`; see `SnapshotStore.journal`."""
+        digest = digest_of(path)
+        return judge_journal(path, self._read(lambda tables, txn: tables.journal(txn, digest, after=after)))
+
+    def row(self, table: Table, key: bytes) -> bytes | None:
+        """Read one row; see `SnapshotStore.row`."""
+        kept = self._read(lambda tables, txn: tables.table_row(txn, table, key))
+        return None if kept is None else decode_row(table, key, kept)
+
+    def rows(self, table: Table, *, after: bytes = b"", limit: int) -> list[TableRow | RowCorrupt]:
+        """Read rows in the order of their keys; see `SnapshotStore.rows`."""
+        kept = self._read(lambda tables, txn: tables.table_rows(txn, table, after=after, limit=limit))
+        return [judge_row(table, key, value) for key, value in kept]
+
+    def last_row(self, table: Table) -> TableRow | RowCorrupt | None:
+        """Read the row with the highest key; see `SnapshotStore.last_row`."""
+        kept = self._read(lambda tables, txn: tables.last_table_row(txn, table))
+        return None if kept is None else judge_row(table, *kept)
+
     def scan(self) -> Iterator[Snapshot | SnapshotCorrupt]:
         """Read the newest snapshot of every path; see `SnapshotStore.scan`.
 
-        Each step is a read transaction of its own, so a slow caller holds no pages back.
+        Each few steps are a read transaction of their own, so a slow caller holds no pages back.
         """
         self._refuse_forked_child()
         self._refuse_closed()
@@ -143,15 +211,14 @@ class LmdbStore:
 
     def _each_shelf(self) -> Iterator[Snapshot | SnapshotCorrupt]:
         reached: bytes | None = None
-        while True:
-            shelf = self._shelf_after(reached)
-            if shelf is None:
-                return
-            yield judge(shelf.path, shelf.rows)
-            reached = shelf.digest
+        while shelves := self._shelves_after(reached):
+            for shelf in shelves:
+                self._refuse_closed()
+                yield judge(shelf.path, shelf.rows)
+            reached = shelves[-1].digest
 
-    def _shelf_after(self, digest: bytes | None) -> Shelf | None:
-        return self._read(lambda tables, txn: tables.shelf_after(txn, digest))
+    def _shelves_after(self, digest: bytes | None) -> list[Shelf]:
+        return self._read(lambda tables, txn: tables.shelves_after(txn, digest, limit=SHELVES_AT_ONCE))
 
     def _read(self, transaction: "Callable[[Tables, lmdb.Transaction[memoryview]], T]") -> T:
         self._refuse_forked_child()
@@ -176,21 +243,92 @@ class LmdbStore:
 
     def _serve(self) -> None:
         try:
-            while batch := self._intake.wait_batch():
-                self._carry_out([pending for pending in batch if pending.future.set_running_or_notify_cancel()])
+            while True:
+                if self._intake.is_stopped and not self._wait_for_room():
+                    return
+                batch = self._intake.wait_batch(LOOK_AFTER_READERS)
+                if batch is None:
+                    self._clear_dead_readers()
+                elif not batch:
+                    return
+                else:
+                    self._carry_out([pending for pending in batch if pending.future.set_running_or_notify_cancel()])
         finally:
             with self._map_lock:
                 self._environment.close()
+            self._call_waiting()
 
     def _carry_out(self, batch: list[Pending]) -> None:
         try:
             answers = self._write(batch)
         except Exception as error:  # noqa: BLE001  # thread boundary: each caller gets it through its future
-            for pending in batch:
-                settle(partial(pending.future.set_exception, commit_failed(self._directory, error)))
+            # One error for each: they are raised in several threads.
+            failures = [commit_failed(self._directory, error) for _ in batch]
+            if failures and isinstance(failures[0], StoreFull):
+                self._stop_intake(failures[0])
+            for pending, failure in zip(batch, failures, strict=True):
+                settle(partial(pending.future.set_exception, failure))
         else:
             for pending, answer in zip(batch, answers, strict=True):
                 settle(partial(pending.future.set_result, answer))
+        self._look_after_readers()
+
+    def _look_after_readers(self) -> None:
+        """Now and then: a reader of another process that was killed holds back every page it could see."""
+        now = time.monotonic()
+        if now - self._looked_after_readers >= LOOK_AFTER_READERS:
+            self._clear_dead_readers()
+
+    def _clear_dead_readers(self) -> None:
+        self._looked_after_readers = time.monotonic()
+        with suppress(lmdb.Error):  # it costs room, not safety; the next look is in a minute
+            self._environment.reader_check()
+
+    # The disk is full
+
+    def _stop_intake(self, full: StoreFull) -> None:
+        self._full = full
+        for pending in self._intake.stop():
+            if pending.future.set_running_or_notify_cancel():
+                settle(partial(pending.future.set_exception, StoreFull(full.store, full.found, full.remedy)))
+        self._tell_state(StoreState.FULL)
+
+    def _wait_for_room(self) -> bool:
+        """Wait until there is room on the disk; False if the store was closed meanwhile."""
+        while not self._has_room():
+            if self._intake.wait_closed(LOOK_FOR_ROOM):
+                return False
+        with self._listening:  # so that `when_writable` either sees it open, or is called below
+            self._intake.reopen()
+        self._tell_state(StoreState.OPEN)
+        self._call_waiting()
+        return True
+
+    def _has_room(self) -> bool:
+        try:
+            if free_bytes(self._directory) < ROOM:
+                return False
+            with self._environment.begin(write=True, buffers=True) as txn:  # a quota shows only here
+                self._tables.touch(txn)
+        except (lmdb.Error, OSError):
+            with suppress(StoreUnusable):
+                self._reopen()
+            return False
+        return True
+
+    def _tell_state(self, state: StoreState) -> None:
+        with self._listening:
+            listeners = tuple(self._listeners)
+        for listener in listeners:
+            settle(partial(listener, state))
+
+    def _call_waiting(self) -> None:
+        with self._listening:
+            waiting, self._waiting = self._waiting, []
+        for callback in waiting:
+            settle(callback)
+
+    # Writing
 
     def _write(self, batch: list[Pending]) -> list[int]:
         try:
@@ -207,6 +345,8 @@ class LmdbStore:
         try:
             with self._environment.begin(write=True, buffers=True) as txn:
                 answers = self._tables.apply(txn, (pending.operations for pending in batch))
+                reach(CrashPoint.COMMIT_BEFORE)
+            reach(CrashPoint.COMMIT_AFTER)
         except lmdb.MapFullError:
             return None
         return answers

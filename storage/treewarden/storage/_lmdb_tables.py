@@ -3,7 +3,11 @@
     meta        store_id, lib_version, layout, sequence (the highest used, u64)
     names       digest of a path -> the path; checks itself, since the digest is the key
     snap        digest + sequence (u64) -> a record, or the marker of a quarantined one
-    quarantine  digest + sequence (u64) -> the bytes of a record moved aside
+    journal     digest + sequence (u64) -> a record, one entry
+    quarantine  digest + sequence (u64) -> the bytes of a record moved aside, of either
+    checkpoints, values, events         -> rows: a key of the caller's, a value with a checksum
+
+A store of layout 1 lacks the last four; opening it for writing adds them.
 
 The digest is BLAKE2b of the path, 16 bytes: LMDB's keys end at 511 bytes, paths do not, and the
 records of one path lie side by side, oldest first. Every function works inside the transaction it
@@ -12,23 +16,32 @@ transaction.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias, assert_never, final
 
 import lmdb
 
-from treewarden.storage._codec import Prepared, PreparedPut, decode, encode
-from treewarden.storage._contract import Discard, Quarantine, Snapshot
+from treewarden.storage._codec import (
+    MAX_KEY_BYTES,
+    Prepared,
+    PreparedAppend,
+    PreparedPut,
+    decode,
+    encode,
+    encode_row,
+)
+from treewarden.storage._contract import CutJournal, Discard, DropRow, PutRow, Quarantine, Snapshot, Table
 from treewarden.storage._errors import StoreUnusable
-from treewarden.storage._lmdb_files import LAYOUT, LIB_VERSION, reading
-from treewarden.storage._shelf import QUARANTINED, Place, Row, surplus
+from treewarden.storage._lmdb_files import DATABASES, LAYOUT, LIB_VERSION, reading
+from treewarden.storage._shelf import QUARANTINED, Place, Row, surplus, trims_journal
 
 __all__ = ["Shelf", "Tables", "digest_of"]
 
 _ABOVE_ANY_SEQUENCE: Final = b"\xff" * 8
 _DIGEST_BYTES: Final = 16
+_LAYOUTS: Final = (b"1", b"%d" % LAYOUT)  # what can be opened
 
 _Txn: TypeAlias = "lmdb.Transaction[memoryview]"  # generic in its stub only
 
@@ -59,67 +72,160 @@ class Tables:
     def __init__(self, directory: Path, environment: lmdb.Environment) -> None:
         with reading(directory):
             self._meta = environment.open_db(b"meta", create=False)
-            self._names = environment.open_db(b"names", create=False)
-            self._snap = environment.open_db(b"snap", create=False)
-            self._quarantine = environment.open_db(b"quarantine", create=False)
             with environment.begin() as txn:
                 found = {key: txn.get(key, db=self._meta) for key in (b"layout", b"lib_version", b"store_id")}
-        expected = {b"layout": b"%d" % LAYOUT, b"lib_version": b"%d" % LIB_VERSION, b"store_id": found[b"store_id"]}
-        if found != expected or found[b"store_id"] is None:
+        store_id, layout = found[b"store_id"], found[b"layout"]
+        if found[b"lib_version"] != b"%d" % LIB_VERSION or layout not in _LAYOUTS or store_id is None:
             raise StoreUnusable(
                 directory,
                 f"its meta database says {found}",
                 f"expected layout {LAYOUT} and lib_version {LIB_VERSION}: start the release that wrote it",
             )
-        self.store_id: Final = found[b"store_id"].decode()
+        self.store_id: Final = store_id.decode()
+        with reading(directory):
+            if layout != b"%d" % LAYOUT:
+                self._upgrade(environment)
+            self._names = environment.open_db(b"names", create=False)
+            self._snap = environment.open_db(b"snap", create=False)
+            self._journal = environment.open_db(b"journal", create=False)
+            self._quarantine = environment.open_db(b"quarantine", create=False)
+            self._rows = {table: environment.open_db(table.value.encode(), create=False) for table in Table}
+
+    def _upgrade(self, environment: lmdb.Environment) -> None:
+        """From layout 1: add what it lacks. In one transaction: a store is of one layout or the other."""
+        with environment.begin(write=True) as txn:
+            for name in DATABASES:
+                environment.open_db(name, txn=txn)
+            txn.put(b"layout", b"%d" % LAYOUT, db=self._meta)
+
+    # Writing
 
     def apply(self, txn: _Txn, commits: Iterable[tuple[Prepared, ...]]) -> list[int]:
         """Carry out the operations of `commits` in order; the highest sequence used after each."""
         sequence = int.from_bytes(txn.get(b"sequence", bytes(8), db=self._meta), "big")
         answers: list[int] = []
+        # Most stores keep no journal, and then no snapshot need look for entries that it makes superfluous.
+        journals = txn.stat(self._journal)["entries"] > 0
         for operations in commits:
             for operation in operations:
                 match operation:
                     case PreparedPut():
                         sequence += 1
-                        self._put(txn, operation, sequence)
+                        fallbacks = self._put(txn, operation, sequence)
+                        if journals:
+                            self._trim_journal(txn, operation.path, fallbacks)
+                    case PreparedAppend(entry):
+                        sequence += 1
+                        journals = True
+                        digest = digest_of(entry.path)
+                        txn.put(_key(digest, sequence), encode(entry, sequence=sequence), db=self._journal)
+                        self._note_name(txn, digest, entry.path)
                     case Discard(path):
                         self._discard(txn, digest_of(path))
                     case Quarantine(path, bad):
                         self._move_aside(txn, _key(digest_of(path), bad))
+                    case CutJournal(path, bad):
+                        self._cut(txn, digest_of(path), bad)
+                    case PutRow(table, key):
+                        txn.put(key, encode_row(operation), db=self._rows[table])
+                    case DropRow(table, key):
+                        txn.delete(key, db=self._rows[table])
                     case _:
                         assert_never(operation)
             answers.append(sequence)
         txn.put(b"sequence", sequence.to_bytes(8, "big"), db=self._meta)
         return answers
 
+    def touch(self, txn: _Txn) -> None:
+        """Write something that changes nothing: whether it can be committed tells whether there is room."""
+        txn.put(b"sequence", bytes(txn.get(b"sequence", bytes(8), db=self._meta)), db=self._meta)
+
+    # Reading
+
     def rows(self, txn: _Txn, digest: bytes) -> tuple[Row, ...]:
         """The rows kept under `digest`, newest first."""
         found = [Row(sequence, bytes(value)) for sequence, value in self._walk(txn, self._snap, digest)]
         return tuple(reversed(found))
 
-    def shelf_after(self, txn: _Txn, digest: bytes | None) -> Shelf | None:
-        """The first shelf whose digest is above `digest`; None at the end."""
-        with txn.cursor(db=self._snap) as cursor:
-            if not (cursor.first() if digest is None else cursor.set_range(digest + _ABOVE_ANY_SEQUENCE)):
-                return None
-            following = bytes(cursor.key()[:_DIGEST_BYTES])
-        rows = self.rows(txn, following)
-        return Shelf(following, _path_of(following, txn.get(following, db=self._names), rows), rows)
+    def journal(self, txn: _Txn, digest: bytes, *, after: int) -> tuple[Row, ...]:
+        """The journal's rows under `digest` whose sequence is above `after`, oldest first."""
+        entries = self._walk(txn, self._journal, digest, start=after + 1)
+        return tuple(Row(sequence, bytes(value)) for sequence, value in entries)
 
-    def _put(self, txn: _Txn, put: PreparedPut, sequence: int) -> None:
+    def shelves_after(self, txn: _Txn, digest: bytes | None, *, limit: int) -> list[Shelf]:
+        """Up to `limit` shelves whose digests are above `digest`, in their order; fewer only at the end."""
+        shelves: list[Shelf] = []
+        with txn.cursor(db=self._snap) as cursor:
+            found = cursor.first() if digest is None else cursor.set_range(digest + _ABOVE_ANY_SEQUENCE)
+            while found and len(shelves) < limit:
+                key = bytes(cursor.key())
+                following, rows = key[:_DIGEST_BYTES], list[Row]()
+                while found and key.startswith(following):
+                    rows.append(Row(int.from_bytes(key[_DIGEST_BYTES:], "big"), bytes(cursor.value())))
+                    found = cursor.next()
+                    key = bytes(cursor.key())
+                rows.reverse()
+                name = txn.get(following, db=self._names)
+                shelves.append(Shelf(following, _path_of(following, name, rows), tuple(rows)))
+        return shelves
+
+    def table_row(self, txn: _Txn, table: Table, key: bytes) -> bytes | None:
+        """What is kept under `key`, its checksum included; a key no row can have is none's."""
+        kept = txn.get(key, db=self._rows[table]) if 0 < len(key) <= MAX_KEY_BYTES else None
+        return None if kept is None else bytes(kept)
+
+    def table_rows(self, txn: _Txn, table: Table, *, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """Keys above `after`, ascending, with what is kept under them."""
+        kept: list[tuple[bytes, bytes]] = []
+        with txn.cursor(db=self._rows[table]) as cursor:
+            found = cursor.set_range(after) if after else cursor.first()
+            if found and bytes(cursor.key()) == after:
+                found = cursor.next()
+            while found and len(kept) < limit:
+                kept.append((bytes(cursor.key()), bytes(cursor.value())))
+                found = cursor.next()
+        return kept
+
+    def last_table_row(self, txn: _Txn, table: Table) -> tuple[bytes, bytes] | None:
+        """The highest key, with what is kept under it."""
+        with txn.cursor(db=self._rows[table]) as cursor:
+            return (bytes(cursor.key()), bytes(cursor.value())) if cursor.last() else None
+
+    # Parts of writing
+
+    def _put(self, txn: _Txn, put: PreparedPut, sequence: int) -> Collection[int]:
+        """Put the snapshot; the sequences of those that stay below it, one at most."""
         digest = digest_of(put.path)
         earlier = [Place(older, _is_marker(value)) for older, value in self._walk(txn, self._snap, digest)]
-        for older in surplus(earlier):
-            txn.delete(_key(digest, older), db=self._snap)
+        gone = surplus(earlier)
+        self._drop(txn, self._snap, digest, gone)
+        if not earlier:
+            self._note_name(txn, digest, put.path)
         txn.put(_key(digest, sequence), encode(put, sequence=sequence), db=self._snap)
-        txn.put(digest, put.path.encode(), db=self._names)
+        return {place.sequence for place in earlier}.difference(gone)
+
+    def _note_name(self, txn: _Txn, digest: bytes, path: str) -> None:
+        txn.put(digest, path.encode(), db=self._names, overwrite=False)
+
+    def _trim_journal(self, txn: _Txn, path: str, fallbacks: Collection[int]) -> None:
+        """Drop the entries that the fallback covers, once it was read back: they may be needed in its place."""
+        digest = digest_of(path)
+        for fallback in fallbacks:
+            covered = [entry for entry, _ in self._walk(txn, self._journal, digest) if entry <= fallback]
+            if covered:
+                kept = txn.get(_key(digest, fallback), b"", db=self._snap)
+                if trims_journal(path, Row(fallback, bytes(kept))):
+                    self._drop(txn, self._journal, digest, covered)
 
     def _discard(self, txn: _Txn, digest: bytes) -> None:
-        for sequence in [sequence for sequence, _ in self._walk(txn, self._snap, digest)]:
-            txn.delete(_key(digest, sequence), db=self._snap)
+        for database in (self._snap, self._journal):
+            self._drop(txn, database, digest, [sequence for sequence, _ in self._walk(txn, database, digest)])
         if next(self._walk(txn, self._quarantine, digest), None) is None:
             txn.delete(digest, db=self._names)  # else the name still tells whose bytes lie in quarantine
+
+    def _drop(self, txn: _Txn, database: "lmdb._Database", digest: bytes, sequences: Iterable[int]) -> None:
+        for sequence in sequences:
+            txn.delete(_key(digest, sequence), db=database)
 
     def _move_aside(self, txn: _Txn, key: bytes) -> None:
         record = txn.get(key, db=self._snap)
@@ -130,10 +236,19 @@ class Tables:
         txn.put(key, kept, db=self._quarantine)
         txn.put(key, QUARANTINED, db=self._snap)
 
-    def _walk(self, txn: _Txn, database: "lmdb._Database", digest: bytes) -> Iterator[tuple[int, memoryview]]:
-        """The sequences and values under `digest`, oldest first; valid until the next write."""
+    def _cut(self, txn: _Txn, digest: bytes, sequence: int) -> None:
+        entries = [(later, bytes(value)) for later, value in self._walk(txn, self._journal, digest, start=sequence)]
+        if entries and entries[0][0] == sequence:
+            for later, kept in entries:
+                txn.put(_key(digest, later), kept, db=self._quarantine)
+            self._drop(txn, self._journal, digest, [later for later, _ in entries])
+
+    def _walk(
+        self, txn: _Txn, database: "lmdb._Database", digest: bytes, *, start: int = 0
+    ) -> Iterator[tuple[int, memoryview]]:
+        """The sequences from `start` on, and the values, under `digest`, oldest first; valid until the next write."""
         with txn.cursor(db=database) as cursor:
-            found = cursor.set_range(digest)
+            found = cursor.set_range(_key(digest, start))
             while found and (key := bytes(cursor.key())).startswith(digest):
                 yield int.from_bytes(key[_DIGEST_BYTES:], "big"), cursor.value()
                 found = cursor.next()

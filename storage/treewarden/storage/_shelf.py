@@ -1,4 +1,4 @@
-"""A shelf: the records kept for one path, and the pure rules about them.
+"""A shelf: the records kept for one path, its journal, and the pure rules about both.
 
 Both stores decide here which record may be believed and which ones go. A quarantined record
 leaves a marker in its place, so the newest place of a shelf tells alone whether the path is
@@ -9,11 +9,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
-from treewarden.storage._codec import FORMAT, Damaged, TooNew, decode
-from treewarden.storage._contract import Snapshot
-from treewarden.storage._errors import SchemaTooNew, SnapshotCorrupt
+from treewarden.storage._codec import FORMAT, Damaged, TooNew, decode, decode_row
+from treewarden.storage._contract import Journal, JournalDamage, JournalEntry, Snapshot, Table, TableRow
+from treewarden.storage._errors import RowCorrupt, SchemaTooNew, SnapshotCorrupt
 
-__all__ = ["QUARANTINED", "Place", "Row", "judge", "judge_older", "surplus"]
+__all__ = [
+    "QUARANTINED",
+    "Place",
+    "Row",
+    "judge",
+    "judge_journal",
+    "judge_older",
+    "judge_row",
+    "surplus",
+    "trims_journal",
+]
 
 QUARANTINED: Final = b"quarantined"  # stands where a record was; no record begins so (see `_codec`)
 
@@ -62,6 +72,41 @@ def judge_older(path: str, rows: Sequence[Row]) -> Snapshot | None:
     """
     older = (_believed(path, row) for row in rows[1:])
     return next((found for found in older if isinstance(found, Snapshot)), None)
+
+
+def judge_journal(path: str, rows: Sequence[Row]) -> Journal:
+    """What the journal of `path` says; `rows` are oldest first.
+
+    Raises:
+        SchemaTooNew: if an entry before any damage was written by a newer release.
+    """
+    entries: list[JournalEntry] = []
+    for place, row in enumerate(rows):
+        found = _believed(path, row)
+        if isinstance(found, Damaged):
+            return Journal(tuple(entries), JournalDamage(row.sequence, found.why, len(rows) - place - 1))
+        entries.append(
+            JournalEntry(
+                path, found.schema, found.version, found.generation, found.sequence, found.written_at, found.state
+            )
+        )
+    return Journal(tuple(entries))
+
+
+def judge_row(table: Table, key: bytes, kept: bytes) -> TableRow | RowCorrupt:
+    """What is kept under `key` as a row; what cannot be believed as a value that says so."""
+    try:
+        return TableRow(key, decode_row(table, key, kept))
+    except RowCorrupt as corrupt:
+        return corrupt
+
+
+def trims_journal(path: str, fallback: Row) -> bool:
+    """Whether journal entries up to `fallback` may go: only if it can be read, for it stands for them."""
+    try:
+        return isinstance(_believed(path, fallback), Snapshot)
+    except SchemaTooNew:
+        return False
 
 
 def surplus(earlier: Iterable[Place]) -> tuple[int, ...]:
