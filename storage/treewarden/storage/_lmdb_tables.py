@@ -127,6 +127,9 @@ class Tables:
                     case CutJournal(path, bad):
                         self._cut(txn, digest_of(path), bad)
                     case PutRow(table, key):
+                        # LMDB would write a smaller value over a large one of the same transaction, keep all of
+                        # its pages, and `lmdb.verify` would call the file damaged.
+                        txn.delete(key, db=self._rows[table])
                         txn.put(key, encode_row(operation), db=self._rows[table])
                     case DropRow(table, key):
                         txn.delete(key, db=self._rows[table])
