@@ -2,7 +2,7 @@
 
 `Intake` is the queue between the callers' threads and the storage thread. Commits leave it in
 the order they came, whole. Taking a batch never waits for more to come: a lone commit is not
-delayed, and a batch is what arrived while the one before it was written, up to 256 operations. The intake
+delayed, and a batch is what arrived while the one before it was written, up to 2,048 operations. The intake
 stops while the disk is full, so that what cannot be written does not pile up.
 Not promised: a bound on what waits; callers bound it by waiting for their futures.
 """
@@ -20,7 +20,7 @@ from treewarden.storage._codec import Prepared
 
 __all__ = ["MAX_BATCH_OPERATIONS", "Intake", "Pending", "Submitted", "settle"]
 
-MAX_BATCH_OPERATIONS: Final = 256
+MAX_BATCH_OPERATIONS: Final = 2048
 
 
 @final

@@ -251,10 +251,11 @@ class Tables:
     ) -> Iterator[tuple[int, memoryview]]:
         """The sequences from `start` on, and the values, under `digest`, oldest first; valid until the next write."""
         with txn.cursor(db=database) as cursor:
-            found = cursor.set_range(_key(digest, start))
-            while found and (key := bytes(cursor.key())).startswith(digest):
-                yield int.from_bytes(key[_DIGEST_BYTES:], "big"), cursor.value()
-                found = cursor.next()
+            if cursor.set_range(_key(digest, start)):
+                for key, value in cursor.iternext():
+                    if key[:_DIGEST_BYTES] != digest:
+                        return
+                    yield int.from_bytes(key[_DIGEST_BYTES:], "big"), value
 
 
 def _is_marker(value: memoryview) -> bool:
@@ -267,7 +268,8 @@ def _key(digest: bytes, sequence: int) -> bytes:
 
 def _path_of(digest: bytes, name: memoryview | None, rows: Iterable[Row]) -> str:
     """The path that has `digest`: as `names` says, else as a readable record says, else a description."""
-    named = [] if name is None else [bytes(name).decode(errors="replace")]
-    recorded = [found.path for row in rows if isinstance(found := decode(row.record), Snapshot)]
-    matching = (path for path in (*named, *recorded) if digest_of(path) == digest)
+    if name is not None and digest_of(path := bytes(name).decode(errors="replace")) == digest:
+        return path
+    recorded = (found.path for row in rows if isinstance(found := decode(row.record), Snapshot))
+    matching = (path for path in recorded if digest_of(path) == digest)
     return next(matching, f"<unknown path with digest {digest.hex()}>")

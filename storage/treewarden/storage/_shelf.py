@@ -7,7 +7,7 @@ blocked. No input or output, no clock.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from treewarden.storage._codec import FORMAT, Damaged, TooNew, decode, decode_row
 from treewarden.storage._contract import Journal, JournalDamage, JournalEntry, Snapshot, Table, TableRow
@@ -37,9 +37,7 @@ class Row:
     record: bytes
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):  # made for each place of each snapshot that is put: a dataclass would cost three times that
     """A place of a shelf without its contents."""
 
     sequence: int
