@@ -34,6 +34,7 @@ DATABASES: Final = (b"meta", b"names", b"snap", b"quarantine", b"journal", b"che
 
 _DATA: Final = "data.mdb"
 _LOCK: Final = "lock.mdb"
+_LOCK_BYTES: Final = 8192  # as LMDB makes it for 126 readers, its default
 _LITTLE: Final = 2**20  # bytes; with less room than this a short write is put down to the full disk
 _verify: Final = cast("Callable[[str], list[str]]", lmdb.verify.verify)  # pyright: ignore[reportUnknownMemberType]  # untyped
 _SCRATCH: Final = "creating"  # what a killed creation leaves; whoever opens the store next removes it
@@ -84,8 +85,12 @@ def reading(directory: Path) -> Generator[None]:
 
 def commit_failed(directory: Path, error: Exception) -> CommitFailed:
     """The error that tells a caller why its transaction did not happen."""
-    kind = StoreFull if _is_disk_full(directory, error) else CommitFailed
-    failure = kind(directory, str(error) or type(error).__name__, _remedy(error, otherwise=_RETRY))
+    found = str(error) or type(error).__name__
+    failure = (
+        StoreFull(directory, found, _REMEDIES[errno.ENOSPC])
+        if _is_disk_full(directory, error)
+        else CommitFailed(directory, found, _remedy(error, otherwise=_RETRY))
+    )
     failure.__cause__ = error
     return failure
 
@@ -117,6 +122,7 @@ def _open_checked(directory: Path, *, map_size: int) -> lmdb.Environment:
 
 
 def _open(directory: Path, *, map_size: int) -> lmdb.Environment:
+    _reserve_lock_file(directory)
     # sync stays on and writemap off: an acknowledgement means "on disk", and a stray write of
     # this process must not reach the file (lmdb.h, MDB_WRITEMAP).
     return lmdb.Environment(
@@ -126,6 +132,15 @@ def _open(directory: Path, *, map_size: int) -> lmdb.Environment:
         mode=0o600,
         lib_version=LIB_VERSION,
     )
+
+
+def _reserve_lock_file(directory: Path) -> None:
+    """Take the room of the lock file now: LMDB writes to it through a map, and on a full disk that is a SIGBUS."""
+    descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, _LOCK_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def _sweep(scratch: Path) -> None:

@@ -76,7 +76,7 @@ def outcome(look: Callable[[], object]) -> list[object]:
         return ["corrupt", told(error.fallback), str(error)]
     except StoreError as error:
         return ["refused", type(error).__name__, str(error)]
-    except Exception as error:  # what must not be: said, so that it is counted
+    except Exception as error:  # noqa: BLE001  # what must not be: said, so that it is counted
         return ["traceback", type(error).__name__, str(error)]
 
 
@@ -145,7 +145,10 @@ def steering(whole: bytes) -> dict[str, list[int]]:
         "headers": [page * PAGE + at for page in pages for at in range(16)],
         "pointers": [page * PAGE + at for page in pages for at in range(16, 48)],
         "keys": [
-            found.start() + at for name in names for found in re.finditer(re.escape(name), whole) for at in range(-8, 24)
+            found.start() + at
+            for name in names
+            for found in re.finditer(re.escape(name), whole)
+            for at in range(-8, 24)
         ],
         "own meta": [page * PAGE + at for page in meta for at in (*range(32), *range(PAGE - 200, PAGE))],
         "roots": [page * PAGE + at for page in roots for at in (*range(32), *range(PAGE - 700, PAGE))],
