@@ -28,6 +28,7 @@ from treewarden.storage import (
     SnapshotMissing,
     StoreError,
     Table,
+    pack,
 )
 from treewarden.storage._lmdb_tables import digest_of
 
@@ -63,8 +64,8 @@ def make(directory: Path) -> bytes:
 def told(snapshot: Snapshot | None) -> str | None:
     if snapshot is None:
         return None
-    fields = (snapshot.schema, snapshot.version, snapshot.sequence, snapshot.state)
-    return f"{snapshot.path} {snapshot.generation} {zlib.crc32(repr(fields).encode()):08x}"
+    fields = pack(snapshot.path, [snapshot.schema, snapshot.version, snapshot.sequence, snapshot.state])
+    return f"{snapshot.path} {snapshot.generation} {zlib.crc32(fields.body):08x}"
 
 
 def outcome(look: Callable[[], object]) -> list[object]:
@@ -169,7 +170,7 @@ def answer(line: str, whole: bytes, folder: Path) -> None:
             continue
         store = opened[1]
         assert isinstance(store, LmdbStore)
-        wrote = outcome(lambda store=store: write(store)) if writes else ["found"]
+        wrote = outcome(lambda store=store: write(store)) if writes else ["found", None]
         tell({"open": ["found"], "write": wrote, "looks": looked(store), "close": outcome(store.close)})
 
 
