@@ -10,44 +10,51 @@ import pytest
 
 STORAGE = frozenset(
     """
-    CommitFailed Discard Holder LmdbStore MemoryStore Operation OperationRefused OwnerLock Put Quarantine
-    SchemaTooNew Snapshot SnapshotCorrupt SnapshotMissing SnapshotStore StoreClosed StoreError StoreLocked
-    StoreUnusable
+    ActorChange ActorEntry ActorPart Append back_up BackupReport ChangeKind Checkpoint CheckpointCorrupt
+    CheckpointDiff CheckpointMissing Checkpoints CheckpointStatistics CheckpointStatus CheckpointSweep
+    CommitFailed compact CompactionReport Content ContentDamaged CopyFailed CutJournal diff Discard DropRow
+    DurableChange Holder HolderIdentity Journal JournalDamage JournalEntry KeptMailbox KeptTimer LmdbStore
+    MAILBOX_MARK mailbox_path MAILBOX_SCHEMA MemoryStore Migrations NameDamaged OldestReader OnNetwork
+    Operation OperationRefused OwnerLock pack Packed PruneReport Put PutRow Quarantine read_mailbox
+    RecordDamaged RecordTooNew Recovered restore restore_operations RestorePlan RestoreReport RowCorrupt
+    RowDamaged SchemaTooNew SchemaUnknown Snapshot SnapshotCorrupt SnapshotMissing SnapshotStore StoreClosed
+    StoreError StoreFull StoreLocked StoreProblem StoreReader StoreReport StoreState StoreStatistics
+    StoreUnusable StructureDamaged Table TableRow Trigger unpack verify_store VersionTooNew
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
 )
 
 ACTORS = frozenset(
     """
-    Actor ActorCrashed ActorDead ActorPath ActorRef ActorStatistics ActorStatus ActorSystem ActorTraced Address
-    AlreadyRegistered ApplyFailed ApplyStep AskCycle AskInFlight Asks Backoff BRUTAL_KILL BrutalKill
-    CHILD_ID_RULE child_path ChildAbandoned ChildDeclined ChildExited ChildFailed ChildId ChildNotice ChildReady
-    ChildRestarting ChildSpec ChildStarted ChildStartFailed ChildStopped ChildType ChildWaiting Clock
-    CommandProbe Context Crashed CrashReport DeadLetter Declined DEDICATED describe_exit Directory Dispatcher
-    DispatcherKind Down Event
-    EventSink Exited ExitReason ExitSignal Fenced FromEnv Generation Gone GroupRestarting Health Healthy
-    HttpProbe Ignore INFINITY Instruments Intensity InvalidChildSpec is_abnormal is_child_id
-    join_pykka_registry Killed ListedTree Liveness Log
-    LogFactory MailboxBound MailboxFull ManagedProcess Member MessageFenced Monitor Names Normal Overflow OwnThread
-    parse_path PostMortem Probe ProbeFailed
-    ProbeRunner ProcessAdopted ProcessExited ProcessReplaced ProcessSpawned ProcessSpec ProcessStuck Readiness
-    Ready Rejected Reply Restart RuntimeStarted RuntimeStopped RuntimeStopping ServiceMissing SHARED Shutdown
-    ShutdownTime SnapshotFellBack SnapshotQuarantined Snapshots spawn Started StateCallbackFailed StateInUse
-    StateNotReplaceable StateRequest StateUnusable StopReport StrayEnded SupervisorGaveUp SystemCalls
-    SystemClock TcpProbe ThreadDispatcher Timer Timers TimerThread TraceOptions TreeApplied TreewardenError
-    Unhealthy Unresponsive
+    Actor ActorCrashed ActorDead ActorPath ActorRef ActorStatistics ActorStatus ActorSystem ActorTraced
+    Address AlreadyRegistered ApplyFailed ApplyStep AskCycle AskInFlight Asks Backoff BRUTAL_KILL BrutalKill
+    capture CheckpointFailed CheckpointRequests CheckpointRestored CheckpointsPruned CheckpointTaken
+    CHILD_ID_RULE child_path ChildAbandoned ChildDeclined ChildExited ChildFailed ChildId ChildNotice
+    ChildReady ChildRestarting ChildSpec ChildStarted ChildStartFailed ChildStopped ChildType ChildWaiting
+    Clock CommandProbe Context Crashed CrashReport Cut CutFailed DeadLetter Declined DEDICATED describe_exit
+    Directory Dispatcher DispatcherKind Down Durability Event EventSink Exited ExitReason ExitSignal Fenced
+    FromEnv Generation Gone GroupRestarting Health Healthy HttpProbe Ignore INFINITY Instruments Intensity
+    InvalidChildSpec is_abnormal is_child_id join_pykka_registry JournalCut Killed ListedTree Liveness Log
+    LogFactory MailboxBound MailboxFull ManagedProcess Member MessageFenced Monitor Names Normal Overflow
+    OwnThread parse_path PostMortem Probe ProbeFailed ProbeRunner ProcessAdopted ProcessExited
+    ProcessReplaced ProcessSpawned ProcessSpec ProcessStuck Readiness Ready Rejected Reply Restart
+    RuntimeStarted RuntimeStopped RuntimeStopping ServiceMissing SHARED Shutdown ShutdownTime
+    SnapshotFellBack SnapshotQuarantined Snapshots spawn Started StateCallbackFailed StateInUse
+    StateNotReplaceable StateRequest StateUnusable StopReport StoreResumed StoreStalled StrayEnded
+    SupervisorGaveUp SystemCalls SystemClock take_cut TcpProbe ThreadDispatcher Timer Timers TimerThread
+    TraceOptions TreeApplied TreewardenError Unhealthy Unresponsive
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
 )
 
 SUPERVISION_TREES = frozenset(
     """
     ActorView AlreadyPresent AlreadyStarted AnotherTree ApplyReport ApplyTree AutoShutdown Child ChildCounts
-    ChildState Command CommandRefused Complaint CrashesRead CrashRecord CrashView DefinitionErrors DiscardState
-    DynamicSupervisor EventsRead Inspect InvalidSupervisor load_definition LogRead NoPartitions NotApplicable NotFound
-    parse_definition PartitionHandle PartitionStatus PartitionSupervisor PlannedStep PlanTree ReadCrashes ReadEvents
-    ReadLog RecordedEvent RestartActor Runtime RuntimeEnd StartActor StartFailed StateCorrupt StillRestarting
-    StillRunning StopActor StopReport StopTree Strategy SupervisionError Supervisor SupervisorHandle
-    SupervisorSettings SweepReport Task TaskExit TaskFailed TaskHandle TaskResult TaskReturned TaskSupervisor
-    TooManyChildren TreeDefinition TreePlan TreeView
+    ChildState Command CommandRefused Complaint CrashesRead CrashRecord CrashView DefinitionErrors
+    DiscardState DynamicSupervisor EventsRead Inspect InvalidSupervisor load_definition LogRead NoPartitions
+    NotApplicable NotFound parse_definition PartitionHandle PartitionStatus PartitionSupervisor PlannedStep
+    PlanTree ReadCrashes ReadEvents ReadLog RecordedEvent RestartActor Runtime RuntimeEnd StartActor
+    StartFailed StateCorrupt StillRestarting StillRunning StopActor StopReport StopTree Strategy
+    SupervisionError Supervisor SupervisorHandle SupervisorSettings SweepReport Task TaskExit TaskFailed
+    TaskHandle TaskResult TaskReturned TaskSupervisor TooManyChildren TreeDefinition TreePlan TreeView
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
 )
 

@@ -4,7 +4,8 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -31,6 +32,17 @@ from treewarden.actors import (
 )
 from treewarden.actors._status import Status
 from treewarden.actors.testing import ManualClock, StepDispatcher
+from treewarden.storage import (
+    Journal,
+    MemoryStore,
+    Operation,
+    RowCorrupt,
+    Snapshot,
+    StoreFull,
+    StoreState,
+    Table,
+    TableRow,
+)
 
 PATIENCE = 10.0  # seconds; reached only by a test that fails
 QUIET = 0.05  # seconds; ten times what a watchful dispatcher sleeps
@@ -119,6 +131,98 @@ class MapDirectory(dict[ActorPath, ActorRef[Any]]):
     def unregister(self, path: ActorPath, ref: ActorRef[Any]) -> None:
         if self.get(path) is ref:
             del self[path]
+
+
+class HeldStore:
+    """A store whose commits wait, once it is held, as they wait for a storage thread; any may be made to fail.
+
+    A full one refuses every commit until `make_room`.
+    """
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.held = False
+        self.full = False
+        self.failure: Exception | None = None
+        self.waiting: list[tuple[Future[int], Sequence[Operation]]] = []
+        self.commits: list[Sequence[Operation]] = []  # those that were carried out
+        self.parked: list[Callable[[], object]] = []
+
+    @property
+    def store_id(self) -> str:
+        return self.store.store_id
+
+    @property
+    def state(self) -> StoreState:
+        return StoreState.FULL if self.full else self.store.state
+
+    def on_state(self, listener: Callable[[StoreState], object]) -> None:
+        raise NotImplementedError
+
+    def when_writable(self, callback: Callable[[], object]) -> None:
+        if self.full:
+            self.parked.append(callback)
+        else:
+            callback()
+
+    def make_room(self) -> None:
+        """The disk has space again."""
+        self.full = False
+        parked, self.parked = self.parked, []
+        for callback in parked:
+            callback()
+
+    def commit(self, operations: Sequence[Operation]) -> "Future[int]":
+        failure = StoreFull(Path("/s"), "no space left on device", "make room") if self.full else self.failure
+        future = Future[int]()
+        if failure is not None:
+            future.set_exception(failure)
+        elif self.held:
+            self.waiting.append((future, operations))
+        else:
+            future.set_result(self._carry_out(operations))
+        return future
+
+    def begin(self) -> Callable[[], None]:
+        """Take the first that waits in hand, as a batch is; what is returned carries it out."""
+        future, operations = self.waiting.pop(0)
+        assert future.set_running_or_notify_cancel()
+        return lambda: future.set_result(self._carry_out(operations))
+
+    def refuse(self, failure: Exception) -> None:
+        """Have the medium refuse the first that waits."""
+        future, _ = self.waiting.pop(0)
+        assert future.set_running_or_notify_cancel()
+        future.set_exception(failure)
+
+    def _carry_out(self, operations: Sequence[Operation]) -> int:
+        sequence = self.store.commit(operations).result()
+        self.commits.append(operations)
+        return sequence
+
+    def latest(self, path: str) -> Snapshot:
+        return self.store.latest(path)
+
+    def older(self, path: str) -> Snapshot | None:
+        return self.store.older(path)
+
+    def scan(self) -> Any:
+        return self.store.scan()
+
+    def journal(self, path: str, *, after: int) -> Journal:
+        return self.store.journal(path, after=after)
+
+    def row(self, table: Table, key: bytes) -> bytes | None:
+        return self.store.row(table, key)
+
+    def rows(self, table: Table, *, after: bytes = b"", limit: int) -> Sequence[TableRow | RowCorrupt]:
+        return self.store.rows(table, after=after, limit=limit)
+
+    def last_row(self, table: Table) -> TableRow | RowCorrupt | None:
+        return self.store.last_row(table)
+
+    def close(self) -> None:
+        self.store.close()
 
 
 Act: TypeAlias = Callable[["Scripted"], object]
@@ -275,6 +379,11 @@ def unhandled(nothing_left: None, monkeypatch: pytest.MonkeyPatch) -> list[BaseE
 
     monkeypatch.setattr(threading, "excepthook", note)
     return found
+
+
+@pytest.fixture
+def held_store() -> HeldStore:
+    return HeldStore()
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 """Durable actors: what is written when, what a new incarnation takes in, and who may still write (A.15, A.18)."""
 
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +15,7 @@ from treewarden.actors import (
     Address,
     Crashed,
     Down,
+    Durability,
     ExitReason,
     ExitSignal,
     Fenced,
@@ -32,14 +32,11 @@ from treewarden.actors import (
     StateUnusable,
     Unresponsive,
 )
-from treewarden.actors._durable import migrated
+from treewarden.actors._restoring import migrated
 from treewarden.storage import (
     CommitFailed,
-    MemoryStore,
-    Operation,
     OperationRefused,
     Put,
-    Snapshot,
     SnapshotCorrupt,
     SnapshotMissing,
     SnapshotStore,
@@ -54,6 +51,8 @@ PATIENCE = 10.0  # seconds; reached only by a test that fails
 
 class Keeper(Actor):
     """Keeps a number; persists it when told `"persist"`, and does what it is handed."""
+
+    durability = Durability.NONE
 
     def __init__(self, journal: list[str], acts: dict[str, Callable[["Keeper"], object]] | None = None) -> None:
         super().__init__()
@@ -95,52 +94,12 @@ class Keeper(Actor):
 KEEPER = f"actor:{Keeper.__module__}:Keeper"
 
 
-class HeldStore:
-    """A store whose commits wait, once it is held, as they wait for a storage thread; any may be made to fail."""
-
-    def __init__(self) -> None:
-        self.store = MemoryStore()
-        self.held = False
-        self.failure: Exception | None = None
-        self.waiting: list[tuple[Future[int], Sequence[Operation]]] = []
-
-    @property
-    def store_id(self) -> str:
-        return self.store.store_id
-
-    def commit(self, operations: Sequence[Operation]) -> "Future[int]":
-        if self.failure is not None:
-            failed = Future[int]()
-            failed.set_exception(self.failure)
-            return failed
-        if not self.held:
-            return self.store.commit(operations)
-        future = Future[int]()
-        self.waiting.append((future, operations))
-        return future
-
-    def begin(self) -> Callable[[], None]:
-        """Take the first that waits in hand, as a batch is; what is returned carries it out."""
-        future, operations = self.waiting.pop(0)
-        assert future.set_running_or_notify_cancel()
-        return lambda: future.set_result(self.store.commit(operations).result())
-
-    def latest(self, path: str) -> Snapshot:
-        return self.store.latest(path)
-
-    def older(self, path: str) -> Snapshot | None:
-        return self.store.older(path)
-
-    def scan(self) -> Any:
-        return self.store.scan()
-
-    def close(self) -> None:
-        self.store.close()
+HeldStore = Any  # tests/actors/conftest.py
 
 
 @pytest.fixture
-def store() -> HeldStore:
-    return HeldStore()
+def store(held_store: HeldStore) -> HeldStore:
+    return held_store
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from treewarden.actors import (
     ChildAbandoned,
     ChildSpec,
     Crashed,
+    Durability,
     ManagedProcess,
     ProcessSpec,
     SnapshotFellBack,
@@ -47,6 +48,7 @@ PATIENCE = 20.0
 class Keeper(Actor):
     """Keeps what it was told last; persists it when told `"persist"`."""
 
+    durability = Durability.NONE
     snapshot_schema: ClassVar[str | None] = "keeper"
 
     def __init__(self) -> None:

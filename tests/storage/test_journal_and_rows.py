@@ -91,6 +91,13 @@ def test_a_path_with_a_journal_and_no_snapshot_is_missing(bench: Bench) -> None:
     with pytest.raises(SnapshotMissing):
         bench.store.latest("/a")
     assert list(bench.store.scan()) == []
+    assert bench.store.paths() == ["/a"]
+
+
+def test_the_paths_are_those_with_a_snapshot_or_a_journal(bench: Bench) -> None:
+    bench.commit(append("/b", 1), put("/a", 1), put("/c", 1), append("/c", 1), put("/d", 1), Discard("/d"))
+
+    assert bench.store.paths() == ["/a", "/b", "/c"]
 
 
 def test_entries_stay_until_the_fallback_covers_them(bench: Bench) -> None:

@@ -399,6 +399,20 @@ def test_a_record_of_another_version_is_left_alone(runtimes: "Runtimes", child: 
     assert () == tree.describe().window.spent
 
 
+def test_a_record_about_an_actor_that_is_none_of_restarts_is_left_alone(
+    runtimes: "Runtimes", child: Callable[..., ChildSpec]
+) -> None:
+    """Such as the messages that a restored actor finds in its mailbox."""
+    store = MemoryStore()
+    mailbox = Put("/top/x#mailbox", "mailbox", 1, 0, {"queue": [], "timers": []})
+    store.commit([mailbox])
+    tree = runtimes(store)
+    tree.start(child("x"))
+
+    assert [] == tree.sink.of(SnapshotQuarantined)
+    assert store.latest(mailbox.path).state == mailbox.state
+
+
 def test_a_boot_that_fails_keeps_what_it_took_over(
     runtimes: "Runtimes", store: SnapshotStore, child: Callable[..., ChildSpec]
 ) -> None:

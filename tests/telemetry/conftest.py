@@ -18,6 +18,15 @@ EVENT_CLASSES: tuple[type[Event], ...] = typing.get_args(Event)
 
 # One sensible value for each field name; a field that is not here fails the tests until it is.
 VALUES: dict[str, Any] = {
+    "actors": 12,
+    "added": 4096,
+    "freed": 8192,
+    "numbers": (1, 2),
+    "paused": 0.004,
+    "stalled_for": 2.5,
+    "state_dir": "/srv/dev/.treewarden",
+    "states": 7,
+    "trigger": "periodic",
     "abandoned": ("/dev/stuck",),
     "action": "restart",
     "after": 5.0,
@@ -32,6 +41,7 @@ VALUES: dict[str, Any] = {
     "message": "Increment",
     "last_message": "Increment",
     "log": ("got Increment",),
+    "lost": 3,
     "mailbox": 2,
     "needs": ("db", "cache"),
     "number": 2,

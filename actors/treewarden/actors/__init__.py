@@ -4,6 +4,8 @@ from treewarden.actors._actor import Actor as Actor
 from treewarden.actors._actor import spawn as spawn
 from treewarden.actors._asking import AskInFlight as AskInFlight
 from treewarden.actors._asking import Asks as Asks
+from treewarden.actors._capture import capture as capture
+from treewarden.actors._checkpoint_requests import CheckpointRequests as CheckpointRequests
 from treewarden.actors._child_spec import BRUTAL_KILL as BRUTAL_KILL
 from treewarden.actors._child_spec import INFINITY as INFINITY
 from treewarden.actors._child_spec import Backoff as Backoff
@@ -16,11 +18,15 @@ from treewarden.actors._child_spec import ShutdownTime as ShutdownTime
 from treewarden.actors._clock import Clock as Clock
 from treewarden.actors._clock import SystemClock as SystemClock
 from treewarden.actors._context import Context as Context
+from treewarden.actors._cut import Cut as Cut
+from treewarden.actors._cut import CutFailed as CutFailed
+from treewarden.actors._cut import take_cut as take_cut
 from treewarden.actors._dispatcher import DEDICATED as DEDICATED
 from treewarden.actors._dispatcher import SHARED as SHARED
 from treewarden.actors._dispatcher import Dispatcher as Dispatcher
 from treewarden.actors._dispatcher import DispatcherKind as DispatcherKind
 from treewarden.actors._dispatcher import OwnThread as OwnThread
+from treewarden.actors._durability import Durability as Durability
 from treewarden.actors._errors import ActorCrashed as ActorCrashed
 from treewarden.actors._errors import ActorDead as ActorDead
 from treewarden.actors._errors import AlreadyRegistered as AlreadyRegistered
@@ -39,6 +45,10 @@ from treewarden.actors._errors import TreewardenError as TreewardenError
 from treewarden.actors._events import ActorTraced as ActorTraced
 from treewarden.actors._events import ApplyFailed as ApplyFailed
 from treewarden.actors._events import ApplyStep as ApplyStep
+from treewarden.actors._events import CheckpointFailed as CheckpointFailed
+from treewarden.actors._events import CheckpointRestored as CheckpointRestored
+from treewarden.actors._events import CheckpointsPruned as CheckpointsPruned
+from treewarden.actors._events import CheckpointTaken as CheckpointTaken
 from treewarden.actors._events import ChildAbandoned as ChildAbandoned
 from treewarden.actors._events import ChildDeclined as ChildDeclined
 from treewarden.actors._events import ChildExited as ChildExited
@@ -54,6 +64,7 @@ from treewarden.actors._events import DeadLetter as DeadLetter
 from treewarden.actors._events import Event as Event
 from treewarden.actors._events import EventSink as EventSink
 from treewarden.actors._events import GroupRestarting as GroupRestarting
+from treewarden.actors._events import JournalCut as JournalCut
 from treewarden.actors._events import MessageFenced as MessageFenced
 from treewarden.actors._events import ProbeFailed as ProbeFailed
 from treewarden.actors._events import ProcessAdopted as ProcessAdopted
@@ -66,6 +77,8 @@ from treewarden.actors._events import RuntimeStopped as RuntimeStopped
 from treewarden.actors._events import RuntimeStopping as RuntimeStopping
 from treewarden.actors._events import SnapshotFellBack as SnapshotFellBack
 from treewarden.actors._events import SnapshotQuarantined as SnapshotQuarantined
+from treewarden.actors._events import StoreResumed as StoreResumed
+from treewarden.actors._events import StoreStalled as StoreStalled
 from treewarden.actors._events import StrayEnded as StrayEnded
 from treewarden.actors._events import SupervisorGaveUp as SupervisorGaveUp
 from treewarden.actors._events import TreeApplied as TreeApplied
@@ -157,6 +170,11 @@ __all__ = [
     "Asks",
     "Backoff",
     "BrutalKill",
+    "CheckpointFailed",
+    "CheckpointRequests",
+    "CheckpointRestored",
+    "CheckpointTaken",
+    "CheckpointsPruned",
     "ChildAbandoned",
     "ChildDeclined",
     "ChildExited",
@@ -176,12 +194,15 @@ __all__ = [
     "Context",
     "CrashReport",
     "Crashed",
+    "Cut",
+    "CutFailed",
     "DeadLetter",
     "Declined",
     "Directory",
     "Dispatcher",
     "DispatcherKind",
     "Down",
+    "Durability",
     "Event",
     "EventSink",
     "ExitReason",
@@ -199,6 +220,7 @@ __all__ = [
     "Instruments",
     "Intensity",
     "InvalidChildSpec",
+    "JournalCut",
     "Killed",
     "ListedTree",
     "Liveness",
@@ -245,6 +267,8 @@ __all__ = [
     "StateRequest",
     "StateUnusable",
     "StopReport",
+    "StoreResumed",
+    "StoreStalled",
     "StrayEnded",
     "SupervisorGaveUp",
     "SystemCalls",
@@ -259,6 +283,7 @@ __all__ = [
     "TreewardenError",
     "Unhealthy",
     "Unresponsive",
+    "capture",
     "child_path",
     "describe_exit",
     "is_abnormal",
@@ -266,4 +291,5 @@ __all__ = [
     "join_pykka_registry",
     "parse_path",
     "spawn",
+    "take_cut",
 ]

@@ -18,10 +18,12 @@ from pykka import messages as pykka_messages
 from treewarden.actors._child_spec import ChildSpec, ChildType
 from treewarden.actors._context import Context
 from treewarden.actors._dispatcher import SHARED, DispatcherKind
+from treewarden.actors._durability import Durability
 from treewarden.actors._durable import Durable
 from treewarden.actors._exits import ExitReason, Normal
 from treewarden.actors._ids import ActorPath, Generation, spawn_numbers
 from treewarden.actors._incarnation import Incarnation
+from treewarden.actors._kept import KeptIncarnation
 from treewarden.actors._life import Ask, running_incarnation
 from treewarden.actors._mailbox import MailboxBound
 from treewarden.actors._messages import ChildNotice, StopReport
@@ -93,6 +95,8 @@ class Actor(Durable, pykka.Actor):
         super().__init_subclass__(**kwargs)
         accept_pykkas_on_stop(cls)
         _refuse_wrong("mailbox", cls, cls.mailbox, MailboxBound | None, "a MailboxBound or None")
+        _refuse_wrong("durability", cls, cls.durability, Durability, "a member of Durability")
+        _refuse_wrong_interval(cls.__name__, cls.snapshot_every)
         _refuse_wrong("dispatcher", cls, cls.dispatcher, DispatcherKind, "SHARED or DEDICATED")
         cls.receives_plainly = cls.handle is Actor.handle and cls._handle_receive is Actor._handle_receive
 
@@ -217,6 +221,11 @@ def _refuse_wrong(name: str, cls: type[Actor], found: object, kind: Any, expecte
         raise TypeError(f"{cls.__name__}.{name}: found {found!r}, expected {expected}")
 
 
+def _refuse_wrong_interval(name: str, found: object) -> None:
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise TypeError(f"{name}.snapshot_every: found {found!r}, expected a number of entries, 1 or more")
+
+
 def spawn(
     system: ActorSystem,
     spec: ChildSpec,
@@ -240,7 +249,7 @@ def spawn(
     spawner = running_incarnation()
     if spawner is not None and spawner.is_fenced():
         spawner.refuse(spec)
-    incarnation = Incarnation(
+    incarnation = _incarnation_class(spec.actor_class)(
         system, spec, next(spawn_numbers), path=path, parent=parent, generation=generation, notify=notify
     )
     actor, make = _allocate(spec)
@@ -250,6 +259,11 @@ def spawn(
     actor._actor_ref = ref  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - pykka's slot for it
     incarnation.start(make if made is None else partial(_make_and_tell, make, partial(made, ref)))
     return ref
+
+
+def _incarnation_class(actor_class: type[Actor]) -> type[Incarnation]:
+    keeps = actor_class.durability is not Durability.NONE and actor_class.is_durable()
+    return KeptIncarnation if keeps else Incarnation
 
 
 def _make_and_tell(make: Callable[[], None], made: Callable[[], None]) -> None:

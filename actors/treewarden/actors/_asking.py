@@ -70,6 +70,11 @@ class Asks:
         waits = tuple(self._waits.values())
         return tuple(AskInFlight(wait.asker.path, wait.asked.path) for wait in waits)
 
+    def waited_on_by(self, asker: "Life") -> "tuple[Life, Reply[Any]] | None":
+        """Whom `asker` waits on now, and for which reply."""
+        link = self._waits.get(asker)
+        return None if link is None else (link.asked, link.reply)
+
     def enter(self, wait: "_Wait") -> None:
         """Note `wait` and those below it, or refuse it."""
         with self._entering:

@@ -6,8 +6,9 @@ so a zombie thread cannot disturb its successor (supervision.md A.15).
 
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
+from treewarden.actors._checkpoint_requests import CheckpointRequests
 from treewarden.actors._clock import Clock
-from treewarden.actors._durable import persist
+from treewarden.actors._durable import persist, record
 from treewarden.actors._exits import ExitReason, Normal
 from treewarden.actors._ids import ActorPath, Generation
 from treewarden.actors._incarnation import Incarnation
@@ -18,6 +19,7 @@ from treewarden.actors._ref import ActorRef, Address
 from treewarden.actors._reply import Reply
 from treewarden.actors._system import ActorSystem, Log
 from treewarden.actors._timers import Timer
+from treewarden.storage import Trigger
 
 if TYPE_CHECKING:
     from treewarden.actors._child_spec import ChildSpec
@@ -101,6 +103,16 @@ class Context:
         if not period > 0:
             raise ValueError(f"send_every({period!r}): expected a period in seconds, above 0")
         return _Repeating(self._incarnation, period, message)
+
+    def request_checkpoint(self, trigger: Trigger = Trigger.ITERATION) -> None:
+        """Have a checkpoint of this actor and all below it taken soon, after the message in hand; nobody waits for it.
+
+        Of several requests that wait one is carried out. Nothing where the runtime takes no checkpoints.
+        """
+        self.ensure_current()
+        requests = self._incarnation.system.find_service(CheckpointRequests)
+        if requests is not None:
+            requests.take_up(self._incarnation.path, trigger)
 
     def monitor(self, target: ActorRef[Any] | Address) -> Monitor:
         """Have this actor told one `Down` when `target` has ended, at once if it has already.
@@ -201,6 +213,20 @@ class Context:
             raise RuntimeError(f"persist() of {self.path} was called from outside; tell it a message that persists")
         persist(self._incarnation)
 
+    def record(self, entry: object) -> None:
+        """In a handler or `on_start`: have `entry`, a plain value as in `snapshot()`, written after this turn.
+
+        For an actor with `durability = Durability.JOURNAL`. The next incarnation replays it. What this
+        turn sends and answers leaves once the entry is durable; if the turn crashes it is not written.
+
+        Raises:
+            Fenced: this incarnation was given up on, and the try is counted.
+            OperationRefused: `entry` cannot be stored; says why.
+        """
+        if running_incarnation() is not self._incarnation:
+            raise RuntimeError(f"record() of {self.path} was called from outside; tell it a message that records")
+        record(self._incarnation, entry)
+
     def publish(self, status: object) -> None:
         """Show `status`, a frozen value, to everyone who holds a ref to this actor (`ref.status`)."""
         self.ensure_current()
@@ -242,11 +268,12 @@ def _resolved(target: ActorRef[Any] | Address) -> tuple[ActorRef[Any] | Address,
 class _Delayed:
     """A message on its way to its own actor: the callback of its timer, and the handle to it."""
 
-    __slots__ = ("_incarnation", "_message", "_timer")
+    __slots__ = ("_due", "_incarnation", "_message", "_timer")
 
     def __init__(self, incarnation: Incarnation, delay: float, message: object) -> None:
         self._incarnation: Incarnation | None = incarnation  # None once it is over
         self._message = message
+        self._due = incarnation.system.clock.monotonic() + delay
         self._timer = incarnation.system.timers.after(delay, self)
         incarnation.keep_timer(self)
 
@@ -258,6 +285,10 @@ class _Delayed:
 
     def is_pending(self) -> bool:
         return self._incarnation is not None
+
+    def message_once(self) -> tuple[float, object] | None:
+        message = self._message  # before the look: whoever lets go does so in this order
+        return None if self._incarnation is None else (self._due, message)
 
     def cancel(self) -> bool:
         taken = self._timer.cancel()
@@ -293,6 +324,9 @@ class _Repeating:
 
     def is_pending(self) -> bool:
         return not self._cancelled
+
+    def message_once(self) -> tuple[float, object] | None:
+        return None
 
     def cancel(self) -> bool:
         was_pending = not self._cancelled

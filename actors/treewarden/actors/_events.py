@@ -14,6 +14,10 @@ __all__ = [
     "ActorTraced",
     "ApplyFailed",
     "ApplyStep",
+    "CheckpointFailed",
+    "CheckpointRestored",
+    "CheckpointTaken",
+    "CheckpointsPruned",
     "ChildAbandoned",
     "ChildDeclined",
     "ChildExited",
@@ -29,6 +33,7 @@ __all__ = [
     "Event",
     "EventSink",
     "GroupRestarting",
+    "JournalCut",
     "MessageFenced",
     "ProbeFailed",
     "ProcessAdopted",
@@ -41,6 +46,8 @@ __all__ = [
     "RuntimeStopping",
     "SnapshotFellBack",
     "SnapshotQuarantined",
+    "StoreResumed",
+    "StoreStalled",
     "StrayEnded",
     "SupervisorGaveUp",
     "TreeApplied",
@@ -356,6 +363,82 @@ class SnapshotFellBack:
 
 @final
 @dataclass(frozen=True, slots=True)
+class CheckpointTaken:
+    """Checkpoint `number` of the subtree `path` was made, or found to be the newest already: `actors`, and bytes that were added.
+
+    The subtree stood still for `paused` seconds.
+    """
+
+    path: ActorPath
+    number: int
+    trigger: str
+    actors: int
+    added: int
+    paused: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CheckpointFailed:
+    """A checkpoint of the subtree `path` came to nothing; `number` is None if not even its row could be written."""
+
+    path: ActorPath
+    number: int | None
+    why: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CheckpointRestored:
+    """The stored state of the subtree `path` is that of checkpoint `number` again: `states` actors get theirs when they start."""
+
+    path: ActorPath
+    number: int
+    states: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CheckpointsPruned:
+    """Checkpoints that were old enough were removed, and `freed` bytes of values that nobody else needs."""
+
+    numbers: tuple[int, ...]
+    freed: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class StoreStalled:
+    """The disk is full: the store takes no commits until there is room again. What was acknowledged is kept."""
+
+    state_dir: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class StoreResumed:
+    """There is room again: the store takes commits, `stalled_for` seconds after the last one was refused."""
+
+    state_dir: str
+    stalled_for: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class JournalCut:
+    """The journal of a durable actor was damaged: the entry `sequence` and all after it, `lost` in number, lie aside.
+
+    The actor started with what came before; the bytes are kept for inspection.
+    """
+
+    path: ActorPath
+    sequence: int
+    why: str
+    lost: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class ApplyStep:
     """A running tree is being made what a definition says; this step (of `of`) is taken next."""
 
@@ -417,6 +500,13 @@ Event: TypeAlias = (
     | StrayEnded
     | SnapshotQuarantined
     | SnapshotFellBack
+    | JournalCut
+    | CheckpointTaken
+    | CheckpointFailed
+    | CheckpointRestored
+    | CheckpointsPruned
+    | StoreStalled
+    | StoreResumed
     | ApplyStep
     | ApplyFailed
     | TreeApplied

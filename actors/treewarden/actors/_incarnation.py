@@ -14,7 +14,7 @@ long for such an answer is asked the other way from then on.
 import contextlib
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, final
+from typing import Any, Final
 
 from pykka import messages as pykka_messages
 
@@ -49,9 +49,11 @@ _NOT_PLAIN: Final[frozenset[type]] = frozenset(
 )
 
 
-@final
 class Incarnation(Starting):
-    """One life of an actor. `tell`, `tell_system`, `kill` and `abandon` are safe from any thread."""
+    """One life of an actor. `tell`, `tell_system`, `kill` and `abandon` are safe from any thread.
+
+    `_kept` has the one for an actor whose state is written by itself.
+    """
 
     __slots__ = ()
 
@@ -79,7 +81,12 @@ class Incarnation(Starting):
         go on with what the answer waits for (see `_run_ahead`).
         """
         here = thread.here
-        if watched or here.is_main or len(here.inline) >= INLINE_DEPTH or not self._has_nothing_to_do():
+        if (
+            (watched and here.incarnation in watched)
+            or here.is_main
+            or len(here.inline) >= INLINE_DEPTH
+            or not self._has_nothing_to_do()
+        ):
             return None
         try:
             self._token.pop()
@@ -150,14 +157,17 @@ class Incarnation(Starting):
         """Be run by nobody, and by somebody soon if there is work."""
         self._busy = False
         self._inside = None
+        self._look_away()
+        if self.own_thread is not None and self.status is Status.STOPPED:
+            self.own_thread.end()
+        hold = self.hold
+        if hold is None or not hold.take(self):
+            self.give_token_back()
+
+    def _look_away(self) -> None:
         while watched and self in watched:  # twice if the fence came when it had begun to run
             with contextlib.suppress(ValueError):  # whoever raised the fence has just taken it out
                 watched.remove(self)
-        if self.own_thread is not None and self.status is Status.STOPPED:
-            self.own_thread.end()
-        self._token.append(True)
-        if self._has_work():
-            self._wake()
 
     def _handle_batch(self, turns: int) -> None:
         lane, room, actor = self._user_lane, self.room, self.actor
@@ -207,6 +217,7 @@ class Incarnation(Starting):
                 or self.instrument is not None
                 or self._suspended is not None
                 or self._kill_ordered
+                or self.hold is not None
                 or (self._exit_request or self._exit_reason) is not None
             ):
                 self._attention = True
@@ -225,7 +236,7 @@ class Incarnation(Starting):
             self._handle_system(self._system_lane.popleft())
         elif self._exit_request is not None:
             self._end(self._exit_request)
-        elif self._user_lane and self._suspended is None:
+        elif self._user_lane and self._suspended is None and ((hold := self.hold) is None or not hold.stops(self)):
             self._handle_user()
         else:
             return False
@@ -324,7 +335,7 @@ class Incarnation(Starting):
             if reply is None:
                 self.system.log(self.path).warning("message rejected", message=type(message).__name__, why=str(error))
             else:
-                reply.try_fail(error)
+                self._reject(reply, error)
             return
         hear_failure(self, error)  # still its own code, and the frames are still there
         self._busy = False
@@ -336,6 +347,9 @@ class Incarnation(Starting):
             # the error finds the actor gone.
             if reply is not None:
                 reply.try_fail(self._as_answer(error, crash))
+
+    def _reject(self, reply: Reply[Any], refusal: Rejected) -> None:
+        reply.try_fail(refusal)
 
     def _as_answer(self, error: BaseException, crash: Crashed) -> Exception:
         if self._fenced and isinstance(error, Fenced):  # the asker was given up on by nobody

@@ -18,6 +18,7 @@ Not promised: anything without a GIL.
 import math
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from pykka import messages as pykka_messages
@@ -34,6 +35,7 @@ from treewarden.actors._requests import turn_away_requests
 from treewarden.actors._status import Status
 
 if TYPE_CHECKING:
+    from treewarden.actors._cut import Hold
     from treewarden.actors._incarnation import Incarnation
 
 __all__ = ["BATCH", "Lanes"]
@@ -57,8 +59,8 @@ class Lanes(Life, ABC):
             ActorDead: if the actor has ended.
             MailboxFull: if the mailbox has a bound, and no place for it.
         """
-        if watched:
-            self._look_at_sender(message)
+        if watched and self._look_at_sender(message):
+            return
         if self._exit_reason is not None:
             raise self._dead()
         if self.room is None:
@@ -83,6 +85,9 @@ class Lanes(Life, ABC):
             sender.refuse(message)
         if self._exit_reason is not None:
             raise self._dead()
+        if sender is not None and sender.holds_back(self, message):
+            _note_sent(sender, message)
+            return True
         if not room.put(message):
             return False
         if sender is not None:  # only now: it may have been offered before
@@ -110,14 +115,17 @@ class Lanes(Life, ABC):
         if self._token:
             self._wake()
 
-    def _look_at_sender(self, message: object) -> None:
+    def _look_at_sender(self, message: object) -> bool:
+        """Refuse or note what is sent; whether its sender sends it later, by itself."""
         sender = running_incarnation()
         if sender is None:
-            return
+            return False
         if sender.is_fenced():
             sender.refuse(message)
-        if self._exit_reason is None:
-            _note_sent(sender, message)
+        if self._exit_reason is not None:
+            return False
+        _note_sent(sender, message)
+        return sender.holds_back(self, message)
 
     def _given_up_on(self) -> ActorDead:
         return ActorDead(f"{self.path} was given up on while it handled this message")
@@ -201,6 +209,31 @@ class Lanes(Life, ABC):
             self._turn_away()
             self.refuse(in_hand.reply)
         return in_hand.reply
+
+    def put_first(self, messages: Sequence[object]) -> None:
+        """Have `messages` before all that waits; on its own turn, for one that starts."""
+        self._user_lane.extendleft(reversed(messages))
+
+    # Being held, by whoever takes a cut
+
+    def be_held(self, hold: "Hold") -> None:
+        """From now on the mailbox is left alone as `hold` says, and the token given to it."""
+        self.hold = hold
+        self._attention = True  # in this order: who sees the flag finds the hold
+
+    def take_token(self) -> bool:
+        """Be the one who may run it; False if somebody is."""
+        try:
+            self._token.pop()
+        except IndexError:
+            return False
+        return True
+
+    def give_token_back(self) -> None:
+        """Be run by nobody, and by somebody soon if there is work."""
+        self._token.append(True)
+        if self._has_work():
+            self._wake()
 
     # Being taken up
 

@@ -30,9 +30,11 @@ from treewarden.actors._timers import KeptTimer, TimerGroup
 if TYPE_CHECKING:
     from treewarden.actors._actor import Actor
     from treewarden.actors._child_spec import ChildSpec
+    from treewarden.actors._cut import Hold
     from treewarden.actors._dispatcher import OwnThread
     from treewarden.actors._incarnation import Incarnation
     from treewarden.actors._instruments import Instrument
+    from treewarden.actors._keeping import Keeping
     from treewarden.actors._lanes import Lanes
     from treewarden.actors._links import Ties
     from treewarden.actors._snapshots import Claim
@@ -88,8 +90,9 @@ class _Here:
 
 thread: Final = _Thread()
 
-# Those that are being run and whose sends must be looked at: they are fenced, or instrumented. It is
-# empty nearly always, and then a send need not find out who sends. One for the whole process, as threads are.
+# Those that are being run and whose sends must be looked at: they are fenced, instrumented, or keep their state and
+# what they say until it is written. It is empty nearly always where there are none of the last, and then a send need
+# not find out who sends. One for the whole process, as threads are.
 watched: Final[list["Life"]] = []
 
 
@@ -141,6 +144,7 @@ class Life:
         "actor",
         "claim",
         "generation",
+        "hold",
         "inline",
         "instrument",
         "number",
@@ -176,6 +180,7 @@ class Life:
         self._end_is_declared = False  # the whole of _declare_end is done
         self.published: object = None
         self.claim: Claim | None = None  # on its stored state, if it is durable
+        self.hold: Hold | None = None  # of a cut that is being taken
         self._notify = notify
         self._make: Callable[[], None] | None = None
         self._made = False  # whether __init__ has returned: before that no hook may be called
@@ -283,6 +288,27 @@ class Life:
         """Whether the code of its class runs."""
         return self._busy
 
+    def is_at_boundary(self) -> bool:
+        """Whether it runs and has nothing to do but what is in its mailbox; for whoever has the token."""
+        return (
+            self.status is Status.RUNNING
+            and not self._system_lane
+            and not self._kill_ordered
+            and self._exit_request is None
+            and self._exit_reason is None
+        )
+
+    def waiting(self) -> tuple[object, ...]:
+        """What is in the mailbox, in order: messages, asks and signals."""
+        return tuple(self._user_lane.copy())
+
+    def timers(self) -> tuple[KeptTimer, ...]:
+        """The timers it keeps, some of which may be over; for whoever has the token."""
+        kept = self._timers
+        if kept is None:
+            return ()
+        return kept.timers() if isinstance(kept, TimerGroup) else (kept,)
+
     def mailbox(self) -> int:
         """How many messages wait."""
         return len(self._user_lane)
@@ -292,6 +318,16 @@ class Life:
         here = thread.here
         asker = here.incarnation
         return _NOBODY if asker is None else asker.system.asks.waiting(asker, self, reply, here.inline)
+
+    # What is different if its state is written by itself; see `_kept`
+
+    def keeping(self) -> "Keeping | None":
+        """What is still to be written of it; None if it writes only when it asks for that."""
+        return None
+
+    def holds_back(self, target: "Lanes", message: object) -> bool:  # noqa: ARG002 - for the one that does
+        """Whether it sends `message`, which its code sends to `target` now, later and by itself."""
+        return False
 
     # What a fenced one may not do
 

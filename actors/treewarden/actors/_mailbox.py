@@ -90,6 +90,10 @@ class Room:
         """Whether a place is free at this moment."""
         return len(self._lane) < self.bound.limit
 
+    def is_waited_for(self) -> bool:
+        """Whether a sender waits for a place."""
+        return bool(self._waiting)
+
     def when_made(self, callback: Callable[[], object]) -> None:
         """Call `callback` once, when a place has come free, or nothing more will be taken; on any thread."""
         self._waiting.append(callback)

@@ -182,7 +182,10 @@ class Reply(pykka.Future[T]):
         return bool(self._outcomes)
 
     def when_done(self, callback: Callable[[], object]) -> None:
-        """Call `callback` once the result is there; it should be quick, and is reported if it raises."""
+        """Call `callback` once the result is there; it should be quick, and is reported if it raises.
+
+        It may run on the thread that writes the state of durable actors: it must not wait for one of them.
+        """
         self._listeners.append(callback)
         if self._outcomes:
             self._tell_listeners()

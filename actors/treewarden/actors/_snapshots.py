@@ -18,7 +18,7 @@ from typing import Final, final
 from treewarden.actors._dispatcher import worker_waits
 from treewarden.actors._errors import StateInUse, TreewardenError
 from treewarden.actors._ids import ActorPath
-from treewarden.storage import Discard, Operation, Snapshot, SnapshotStore
+from treewarden.storage import Discard, Journal, Operation, Snapshot, SnapshotStore, mailbox_path
 
 __all__ = ["ACTOR_SCHEMA", "Claim", "ClaimLost", "Snapshots"]
 
@@ -55,7 +55,7 @@ class Snapshots:
         # or while a future is cancelled, which runs callbacks.
         self._lock = threading.Lock()
         self._claims: dict[ActorPath, Claim] = {}
-        # At most one for each path: a holder waits for its commit, and the next one for it as well.
+        # At most one for each path: a holder does nothing until its commit is over, and the next one for it as well.
         self._under_way: dict[ActorPath, tuple[Claim | None, Future[int]]] = {}
 
     @staticmethod
@@ -97,6 +97,28 @@ class Snapshots:
         """The state before the newest; see `SnapshotStore.older`."""
         return self._store.older(path)
 
+    def journal(self, path: ActorPath, *, after: int) -> Journal:
+        """What was recorded of `path` after the record `after`; see `SnapshotStore.journal`."""
+        return self._store.journal(path, after=after)
+
+    def when_writable(self, callback: Callable[[], object]) -> None:
+        """Call `callback` once commits are taken again; see `SnapshotStore.when_writable`."""
+        self._store.when_writable(callback)
+
+    def hand_in(self, claim: Claim, operations: Sequence[Operation]) -> "Future[int]":
+        """Have `operations` carried out on the claimed path; the future is cancelled if they are withdrawn.
+
+        Raises:
+            ClaimLost: the claim is not the newest any more; nothing was handed in.
+            StoreError: the store refused; nothing was handed in.
+        """
+        with self._lock:
+            if self._claims.get(claim.path) is not claim:
+                raise ClaimLost(claim.path)
+            commit = self._hand_in(claim.path, claim, operations)
+        self._forget_when_done(claim.path, commit)
+        return commit
+
     def commit(self, claim: Claim, operations: Sequence[Operation]) -> None:
         """Carry out `operations` on the claimed path; return once they are durable.
 
@@ -104,11 +126,7 @@ class Snapshots:
             ClaimLost: the claim is not the newest any more; nothing was written.
             StoreError: the store refused, or the medium did; nothing was written.
         """
-        with self._lock:
-            if self._claims.get(claim.path) is not claim:
-                raise ClaimLost(claim.path)
-            commit = self._hand_in(claim.path, claim, operations)
-        self._forget_when_done(claim.path, commit)
+        commit = self.hand_in(claim, operations)
         try:
             _wait(commit)
         except CancelledError:
@@ -125,7 +143,7 @@ class Snapshots:
         with self._lock:
             if path in self._claims:
                 raise StateInUse(path)
-            commit = self._hand_in(path, None, [Discard(path)])
+            commit = self._hand_in(path, None, [Discard(path), Discard(mailbox_path(path))])
         self._forget_when_done(path, commit)
         _wait(commit)
 

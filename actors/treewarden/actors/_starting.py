@@ -6,12 +6,13 @@ A start that fails runs no `on_stop`; one that is given up on runs no further th
 
 from collections.abc import Callable
 
-from treewarden.actors._durable import let_go, recover
+from treewarden.actors._durable import let_go
 from treewarden.actors._ending import Ending
 from treewarden.actors._errors import Ignore
 from treewarden.actors._exits import Killed, Normal
 from treewarden.actors._links import Signal, cut_ties, drop_ties
 from treewarden.actors._messages import Declined, Ready, Started
+from treewarden.actors._restoring import recover
 from treewarden.actors._status import Status
 
 __all__ = ["Starting"]
@@ -43,7 +44,7 @@ class Starting(Ending):
                 recover(self, make)  # before on_start and the first message (A.18)
             given_up = self._exit_reason
             if given_up is None:
-                self.actor.on_start()
+                self._on_start()
         except Ignore:
             self._busy = False
             self._decline()
@@ -64,8 +65,12 @@ class Starting(Ending):
             if not self._held:
                 self._notice_started()
 
+    def _on_start(self) -> None:
+        assert self.actor is not None
+        self.actor.on_start()
+
     def make_again(self, make: Callable[[], None]) -> None:
-        """For `_durable`: run `__init__` on the emptied object; what the attempt before it set going is undone.
+        """For `_restoring`: run `__init__` on the emptied object; what the attempt before it set going is undone.
 
         Its timers, names, monitors and links: else they would meet those of the new attempt.
         """

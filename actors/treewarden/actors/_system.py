@@ -89,7 +89,11 @@ class ActorSystem:
         Raises:
             ServiceMissing: if this runtime was not given one.
         """
-        try:
-            return cast("S", self.services[kind])  # the composition root stores each under its own type
-        except KeyError:
-            raise ServiceMissing(kind) from None
+        found = self.find_service(kind)
+        if found is None:
+            raise ServiceMissing(kind)
+        return found
+
+    def find_service(self, kind: type[S]) -> S | None:
+        """The service of type `kind`, if this runtime was given one."""
+        return cast("S | None", self.services.get(kind))  # the composition root stores each under its own type

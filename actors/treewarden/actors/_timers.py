@@ -201,6 +201,10 @@ class KeptTimer(Timer, Protocol):
         """Whether it may still run."""
         ...
 
+    def message_once(self) -> tuple[float, object] | None:
+        """When (monotonic seconds) it tells its actor which message; None if it repeats that, or is over."""
+        ...
+
 
 @final
 class TimerGroup:
@@ -222,6 +226,14 @@ class TimerGroup:
         if len(self._kept) > self._look_at:
             self._kept = [each for each in self._kept if each.is_pending()]
             self._look_at = max(2 * len(self._kept), KEEP_AT_LEAST)  # so that n timers cost n looks or so
+
+    def timers(self) -> tuple[KeptTimer, ...]:
+        """Those that are kept; some may be over."""
+        return tuple(self._kept)
+
+    def message_once(self) -> tuple[float, object] | None:
+        """None: each of its timers has its own."""
+        return None
 
     def is_pending(self) -> bool:
         """Whether one of them may still run."""

@@ -289,6 +289,10 @@ class SnapshotStore(Protocol):
         """
         ...
 
+    def paths(self) -> Sequence[str]:
+        """Every path of which anything is kept, a journal alone included; sorted. Raises what `scan` does but `SchemaTooNew`."""
+        ...
+
     def journal(self, path: str, *, after: int) -> Journal:
         """Read the journal of `path`: the entries whose sequence is above `after`.
 

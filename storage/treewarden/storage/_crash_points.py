@@ -26,9 +26,9 @@ class CrashPoint(Enum):
     COMMIT_AFTER = auto()
     """The batch is on disk, and nobody was told: it happened, whole."""
     STORE_SWEEP_BEFORE_RMTREE = auto()
-    """A killed creation was found, and stands as it was found."""
+    """What a killed creation, compaction or restore left was found, and stands as it was found."""
     STORE_SWEEP_AFTER_RMTREE = auto()
-    """The killed creation is gone."""
+    """It is gone."""
     STORE_CREATE_BEFORE_RENAME = auto()
     """A new store's file is finished in its scratch directory, not yet under its name."""
     STORE_CREATE_AFTER_RENAME = auto()
@@ -37,6 +37,38 @@ class CrashPoint(Enum):
     """The new store is complete and durable, the empty scratch directory beside it is still there."""
     STORE_CREATE_AFTER_RMTREE = auto()
     """The new store stands alone; nobody has opened it yet."""
+    COPY_SWEEP_BEFORE_RMTREE = auto()
+    """A new copy found what a killed one to the same place left."""
+    COPY_SWEEP_AFTER_RMTREE = auto()
+    """It is gone, and the new copy not begun."""
+    COPY_CLEAR_BEFORE_RMTREE = auto()
+    """A copy is given up, or a compaction is done: its scratch directory is still there."""
+    COPY_CLEAR_AFTER_RMTREE = auto()
+    """The scratch directory is gone."""
+    BACKUP_BEFORE_RENAME = auto()
+    """A backup is whole, synced and verified, not yet under its name."""
+    BACKUP_AFTER_RENAME = auto()
+    """The backup has its name; the directory above is not synced."""
+    COMPACT_BEFORE_UNLINK = auto()
+    """The compacted file is whole, synced and verified; nothing of the store has changed."""
+    COMPACT_AFTER_UNLINK = auto()
+    """The store has lost its lock file, which LMDB makes anew; its data is the old file."""
+    COMPACT_BEFORE_RENAME = auto()
+    """As before it: the data is the old file."""
+    COMPACT_AFTER_RENAME = auto()
+    """The data is the new file; the directory is not synced."""
+    RESTORE_READY_BEFORE_RENAME = auto()
+    """What is restored is whole, synced and verified in its scratch directory; the store is the old one."""
+    RESTORE_READY_AFTER_RENAME = auto()
+    """Its name says that it is whole; the store is the old one, and stays so unless the next step happens."""
+    RESTORE_ASIDE_BEFORE_RENAME = auto()
+    """As before it."""
+    RESTORE_ASIDE_AFTER_RENAME = auto()
+    """There is no store under its name: whoever opens it next puts the restored one there."""
+    RESTORE_BEFORE_RENAME = auto()
+    """The restored store is about to take its place."""
+    RESTORE_AFTER_RENAME = auto()
+    """The restored store is in its place; the directory above is not synced."""
 
 
 @final

@@ -12,10 +12,15 @@ if TYPE_CHECKING:
     from treewarden.storage._owner import Holder
 
 __all__ = [
+    "CheckpointCorrupt",
+    "CheckpointMissing",
     "CommitFailed",
+    "ContentDamaged",
+    "CopyFailed",
     "OperationRefused",
     "RowCorrupt",
     "SchemaTooNew",
+    "SchemaUnknown",
     "SnapshotCorrupt",
     "SnapshotMissing",
     "StoreClosed",
@@ -23,6 +28,7 @@ __all__ = [
     "StoreFull",
     "StoreLocked",
     "StoreUnusable",
+    "VersionTooNew",
 ]
 
 
@@ -124,6 +130,62 @@ class StoreUnusable(StoreError):
 
     def __init__(self, path: Path, found: str, remedy: str) -> None:
         super().__init__(f"cannot use {path}: {found}; {remedy}")
+        self.path, self.found, self.remedy = path, found, remedy
+
+
+class SchemaUnknown(StoreError):
+    """No release has written such a record: the name is none of ours, or the version is below 1. That is damage."""
+
+    def __init__(self, schema: str, version: int | None) -> None:
+        what = f"schema {schema!r}" if version is None else f"version {version} of {schema!r}"
+        super().__init__(f"{what} was never written by treewarden; expected a known schema, and a version from 1 on")
+        self.schema, self.version = schema, version
+
+
+class VersionTooNew(StoreError):
+    """The record is whole, but a newer release wrote its contents. `SchemaTooNew` is the same about its envelope."""
+
+    def __init__(self, schema: str, *, found: int, known: int) -> None:
+        super().__init__(
+            f"a {schema!r} record has version {found}, this release reads up to {known};"
+            f" start the newer release of treewarden that wrote it"
+        )
+        self.schema, self.found, self.known = schema, found, known
+
+
+class ContentDamaged(StoreError):
+    """A part of a checkpoint is missing or cannot be believed; `where` names the part."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(f"{where}: {why}")
+        self.where, self.why = where, why
+
+
+class CheckpointMissing(StoreError):
+    """There is no such checkpoint, and never was as far as the store knows; damage is `CheckpointCorrupt`."""
+
+    def __init__(self, sought: str) -> None:
+        super().__init__(f"there is no {sought}; `treewarden checkpoint list` shows those that are kept")
+        self.sought = sought
+
+
+class CheckpointCorrupt(StoreError):
+    """There are checkpoints, and none of those sought can be believed; `why` has the reason for each number.
+
+    Never read it as "there is none": starting from nothing would take the place of what was there.
+    """
+
+    def __init__(self, sought: str, why: "tuple[tuple[int, str], ...]") -> None:
+        each = "; ".join(f"{number}: {reason}" for number, reason in why)
+        super().__init__(f"no {sought} can be believed ({each}); make a new one, or restore a backup of the store")
+        self.sought, self.why = sought, why
+
+
+class CopyFailed(StoreError):
+    """A backup, a compaction or a restore was refused or given up: what was there before is there, unchanged."""
+
+    def __init__(self, path: Path, found: str, remedy: str) -> None:
+        super().__init__(f"no copy was made at {path}: {found}; {remedy}")
         self.path, self.found, self.remedy = path, found, remedy
 
 

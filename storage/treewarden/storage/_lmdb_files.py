@@ -5,8 +5,10 @@ never ours: LMDB would format an empty file anew, and what was kept would look n
 A file shorter than its own meta page says is walked by `lmdb.verify` before the engine may
 touch it: reading a mapped page beyond the end of the file is a SIGBUS (mmap(2)), not an error.
 The format is 0.9's, always by an explicit `lib_version` (decision 0003): the environment variable
-LMDB_DEFAULT_LIB_VERSION changes the library's own default. Not found here: damage inside interior
-pages, which the 0.9 format does not checksum; every record carries its own checksum instead.
+LMDB_DEFAULT_LIB_VERSION changes the library's own default. A network file system is refused before
+anything is made on it; where the system does not list its mounts (macOS) none is known, and none is
+refused. Not found here: damage inside interior pages, which the 0.9 format does not checksum; every
+record carries its own checksum instead, and `verify_store` walks them all.
 """
 
 import errno
@@ -25,19 +27,33 @@ import lmdb.verify
 
 from treewarden.storage._crash_points import CrashPoint, reach
 from treewarden.storage._errors import CommitFailed, StoreFull, StoreUnusable
+from treewarden.storage._file_system import OnNetwork
+from treewarden.storage._mounts import MountTable, mount_table, refuse_network
+from treewarden.storage._places import DATA_FILE, LOCK_FILE, Places, finish_restore, sweep, sync_directory
 
-__all__ = ["DATABASES", "LAYOUT", "LIB_VERSION", "commit_failed", "free_bytes", "open_environment", "reading"]
+__all__ = [
+    "DATABASES",
+    "LAYOUT",
+    "LIB_VERSION",
+    "MAX_DATABASES",
+    "commit_failed",
+    "find_problems",
+    "free_bytes",
+    "keep_from_children",
+    "open_environment",
+    "reading",
+    "refuse_truncated",
+    "unusable",
+]
 
 LIB_VERSION: Final = 0  # the 0.9 file format
 LAYOUT: Final = 2  # of the databases and keys; see `_lmdb_tables`
 DATABASES: Final = (b"meta", b"names", b"snap", b"quarantine", b"journal", b"checkpoints", b"values", b"events")
 
-_DATA: Final = "data.mdb"
-_LOCK: Final = "lock.mdb"
+MAX_DATABASES: Final = 16
 _LOCK_BYTES: Final = 8192  # as LMDB makes it for 126 readers, its default
 _LITTLE: Final = 2**20  # bytes; with less room than this a short write is put down to the full disk
 _verify: Final = cast("Callable[[str], list[str]]", lmdb.verify.verify)  # pyright: ignore[reportUnknownMemberType]  # untyped
-_SCRATCH: Final = "creating"  # what a killed creation leaves; whoever opens the store next removes it
 _RESTORE: Final = "restore the directory from a backup, or move it aside to begin with an empty store"
 _RETRY: Final = "nothing of this transaction was kept: mend the cause and commit again"
 _REMEDIES: Final[Mapping[int, str]] = {
@@ -53,7 +69,9 @@ _REMEDIES: Final[Mapping[int, str]] = {
 }
 
 
-def open_environment(directory: Path, *, map_size: int) -> lmdb.Environment:
+def open_environment(
+    directory: Path, *, map_size: int, on_network: OnNetwork = OnNetwork.REFUSE, mounts: MountTable = mount_table
+) -> lmdb.Environment:
     """Open the store in `directory`, creating it if there is none.
 
     `map_size` is the address space to reserve, in bytes; the file stays as small as its data.
@@ -63,15 +81,23 @@ def open_environment(directory: Path, *, map_size: int) -> lmdb.Environment:
         StoreUnusable: names the directory, what was found and what to do.
     """
     try:
+        if on_network is OnNetwork.REFUSE:
+            refuse_network(directory, mounts=mounts)
+        finish_restore(directory)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _sweep(directory / _SCRATCH)
-        if not (directory / _DATA).exists():
+        sweep(directory)
+        if not (directory / DATA_FILE).exists():
             _create(directory)
-        elif (directory / _DATA).stat().st_size == 0:
-            raise StoreUnusable(directory, f"{_DATA} is empty: its contents were lost", _RESTORE)
+        elif (directory / DATA_FILE).stat().st_size == 0:
+            raise StoreUnusable(directory, f"{DATA_FILE} is empty: its contents were lost", _RESTORE)
         return _open_checked(directory, map_size=map_size)
     except (lmdb.Error, OSError) as error:
-        raise StoreUnusable(directory, str(error), _remedy(error, otherwise=_RESTORE)) from error
+        raise unusable(directory, error) from error
+
+
+def unusable(directory: Path, error: Exception) -> StoreUnusable:
+    """The refusal that tells what the engine or the system said of the store in `directory`."""
+    return StoreUnusable(directory, str(error) or type(error).__name__, _remedy(error, otherwise=_RESTORE))
 
 
 @contextmanager
@@ -112,8 +138,8 @@ def _is_disk_full(directory: Path, error: Exception) -> bool:
 def _open_checked(directory: Path, *, map_size: int) -> lmdb.Environment:
     environment = _open(directory, map_size=map_size)
     try:
-        _keep_from_children(directory)
-        _refuse_truncated(directory, environment)
+        keep_from_children(directory)
+        refuse_truncated(directory, environment)
         environment.reader_check()  # a killed reader would hold its pages back for ever
     except BaseException:
         environment.close()
@@ -128,7 +154,7 @@ def _open(directory: Path, *, map_size: int) -> lmdb.Environment:
     return lmdb.Environment(
         os.fspath(directory),
         map_size=map_size,
-        max_dbs=16,
+        max_dbs=MAX_DATABASES,
         mode=0o600,
         lib_version=LIB_VERSION,
     )
@@ -136,23 +162,15 @@ def _open(directory: Path, *, map_size: int) -> lmdb.Environment:
 
 def _reserve_lock_file(directory: Path) -> None:
     """Take the room of the lock file now: LMDB writes to it through a map, and on a full disk that is a SIGBUS."""
-    descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.posix_fallocate(descriptor, 0, _LOCK_BYTES)
     finally:
         os.close(descriptor)
 
 
-def _sweep(scratch: Path) -> None:
-    # Also beside a finished store: the creation may have died between its rename and its end.
-    if scratch.exists():
-        reach(CrashPoint.STORE_SWEEP_BEFORE_RMTREE)
-        shutil.rmtree(scratch)
-        reach(CrashPoint.STORE_SWEEP_AFTER_RMTREE)
-
-
 def _create(directory: Path) -> None:
-    scratch = directory / _SCRATCH
+    scratch = Places(directory).creating
     scratch.mkdir(mode=0o700)
     environment = _open(scratch, map_size=2**20)
     try:
@@ -168,39 +186,52 @@ def _create(directory: Path) -> None:
     # The rename comes after LMDB's fsync and before ours of the directories: whoever sees the
     # name sees a finished file, and an acknowledged commit cannot lose the name.
     reach(CrashPoint.STORE_CREATE_BEFORE_RENAME)
-    (scratch / _DATA).rename(directory / _DATA)
+    (scratch / DATA_FILE).rename(directory / DATA_FILE)
     reach(CrashPoint.STORE_CREATE_AFTER_RENAME)
-    for named in (directory, directory.parent):
-        descriptor = os.open(named, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    sync_directory(directory)
+    sync_directory(directory.parent)
     reach(CrashPoint.STORE_CREATE_BEFORE_RMTREE)
     shutil.rmtree(scratch)
     reach(CrashPoint.STORE_CREATE_AFTER_RMTREE)
 
 
-def _refuse_truncated(directory: Path, environment: lmdb.Environment) -> None:
-    data = directory / _DATA
+def refuse_truncated(directory: Path, environment: lmdb.Environment) -> None:
+    """Refuse a file that is too short for the pages it uses, before one of them is looked for beyond its end.
+
+    Raises:
+        StoreUnusable: says how long it is and how long it says it is.
+    """
+    data = directory / DATA_FILE
+    # In this order: a file that another process writes grows before its meta page says so.
     claimed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
     found = data.stat().st_size
     if found >= claimed:
         return
     # The format allows a short tail of free pages, so only a walk over the live ones can tell.
-    try:
-        problems = _verify(os.fspath(data))
-    except lmdb.verify.VerifyError as error:
-        problems = [str(error)]
+    with environment.begin():  # holds these pages, if another process writes
+        problems = find_problems(data)
     if problems:
         raise StoreUnusable(
-            directory, f"{_DATA} has {found} bytes where its meta page promises {claimed} ({problems[0]})", _RESTORE
+            directory, f"{DATA_FILE} has {found} bytes where its meta page promises {claimed} ({problems[0]})", _RESTORE
         )
 
 
-def _keep_from_children(directory: Path) -> None:
+def find_problems(data: Path) -> tuple[str, ...]:
+    """What is wrong with the structure of the file: pages, trees, the list of free ones. The engine is not asked.
+
+    Exact also while another process writes it, if a read transaction of this process began before
+    and lasts: the pages that it and later readers need are not used again.
+    """
+    try:
+        return tuple(_verify(os.fspath(data)))
+    except lmdb.verify.VerifyError as error:
+        return (str(error),)
+
+
+def keep_from_children(directory: Path) -> None:
     """Set FD_CLOEXEC on LMDB's descriptors: it opens one of `data.mdb` without (lmdb 3.0.0)."""
-    ours = {(found.st_dev, found.st_ino) for found in ((directory / name).stat() for name in (_DATA, _LOCK))}
+    files = [directory / name for name in (DATA_FILE, LOCK_FILE)]
+    ours = {(found.st_dev, found.st_ino) for found in (file.stat() for file in files if file.exists())}
     for name in os.listdir("/dev/fd"):  # noqa: PTH208  # descriptor numbers, not files to walk
         try:
             found = os.fstat(int(name))

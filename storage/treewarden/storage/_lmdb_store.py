@@ -35,6 +35,7 @@ from treewarden.storage._errors import (
     StoreFull,
     StoreUnusable,
 )
+from treewarden.storage._file_system import OnNetwork
 from treewarden.storage._group_commit import Intake, Pending, Submitted, settle
 from treewarden.storage._lmdb_files import commit_failed, free_bytes, open_environment, reading
 from treewarden.storage._lmdb_tables import Shelf, Tables, digest_of
@@ -55,8 +56,11 @@ T = TypeVar("T")
 class LmdbStore:
     """A `SnapshotStore` on disk. Made by `LmdbStore.open`; safe from any thread of one process."""
 
-    def __init__(self, directory: Path, *, wall: Callable[[], float], map_size: int) -> None:
+    def __init__(
+        self, directory: Path, *, wall: Callable[[], float], map_size: int, on_network: OnNetwork = OnNetwork.REFUSE
+    ) -> None:
         self._directory = directory
+        self._on_network = on_network
         self._wall = wall
         self._pid = os.getpid()
         self._intake = Intake()
@@ -65,7 +69,7 @@ class LmdbStore:
         # resizes, reopens or closes. Never held while calling out or during a write transaction.
         self._map_lock = threading.Lock()
         self._map_size = map_size
-        self._environment = open_environment(directory, map_size=map_size)
+        self._environment = open_environment(directory, map_size=map_size, on_network=on_network)
         try:
             self._tables = Tables(directory, self._environment)
         except BaseException:
@@ -84,7 +88,12 @@ class LmdbStore:
 
     @classmethod
     def open(
-        cls, directory: Path, *, wall: Callable[[], float] = time.time, map_size: int = INITIAL_MAP_SIZE
+        cls,
+        directory: Path,
+        *,
+        wall: Callable[[], float] = time.time,
+        map_size: int = INITIAL_MAP_SIZE,
+        on_network: OnNetwork = OnNetwork.REFUSE,
     ) -> "LmdbStore":
         """Open the store in `directory`, creating directory and store if there is none.
 
@@ -92,12 +101,14 @@ class LmdbStore:
             directory: holds the store's files and nothing else.
             wall: wall seconds, called on the committing thread.
             map_size: bytes of address space to begin with; doubled whenever it is full.
+            on_network: whether a network file system is refused; allow it only if no other
+                machine opens the store.
 
         Raises:
-            StoreUnusable: not a directory, not a store, damaged, not permitted, or already open
-                in this process; says what was found and what to do.
+            StoreUnusable: not a directory, not a store, damaged, not permitted, on a network, or
+                already open in this process; says what was found and what to do.
         """
-        return cls(directory, wall=wall, map_size=map_size)
+        return cls(directory, wall=wall, map_size=map_size, on_network=on_network)
 
     @property
     def store_id(self) -> str:
@@ -165,6 +176,10 @@ class LmdbStore:
         """Read the snapshot before the newest; see `SnapshotStore.older`."""
         digest = digest_of(path)
         return judge_older(path, self._read(lambda tables, txn: tables.rows(txn, digest)))
+
+    def paths(self) -> list[str]:
+        """Every path of which anything is kept; see `SnapshotStore.paths`."""
+        return self._read(lambda tables, txn: tables.paths(txn))
 
     def journal(self, path: str, *, after: int) -> Journal:
         """Read what was appended for `path` above sequence `after`; see `SnapshotStore.journal`."""
@@ -359,5 +374,5 @@ class LmdbStore:
     def _reopen(self) -> None:
         with self._map_lock:
             self._environment.close()
-            self._environment = open_environment(self._directory, map_size=self._map_size)
+            self._environment = open_environment(self._directory, map_size=self._map_size, on_network=self._on_network)
             self._tables = Tables(self._directory, self._environment)

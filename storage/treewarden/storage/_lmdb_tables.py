@@ -17,6 +17,7 @@ transaction.
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias, assert_never, final
@@ -37,7 +38,7 @@ from treewarden.storage._errors import StoreUnusable
 from treewarden.storage._lmdb_files import DATABASES, LAYOUT, LIB_VERSION, reading
 from treewarden.storage._shelf import QUARANTINED, Place, Row, surplus, trims_journal
 
-__all__ = ["Shelf", "Tables", "digest_of"]
+__all__ = ["Shelf", "Shelves", "Tables", "digest_of"]
 
 _ABOVE_ANY_SEQUENCE: Final = b"\xff" * 8
 _DIGEST_BYTES: Final = 16
@@ -62,18 +63,22 @@ def digest_of(path: str) -> bytes:
 
 
 @final
-class Tables:
-    """The open databases of one environment.
+class Shelves:
+    """The snapshots of one environment, to be read: all that a look into a store of any known layout needs.
+
+    With a transaction they are valid in that alone: LMDB closes what a read transaction opened, and gives
+    its handle to the next database that is opened. Without one they are valid in every later transaction.
 
     Raises:
         StoreUnusable: if the file is LMDB's but not a treewarden store of a known layout.
     """
 
-    def __init__(self, directory: Path, environment: lmdb.Environment) -> None:
+    def __init__(self, directory: Path, environment: lmdb.Environment, txn: "_Txn | None" = None) -> None:
         with reading(directory):
-            self._meta = environment.open_db(b"meta", create=False)
-            with environment.begin() as txn:
-                found = {key: txn.get(key, db=self._meta) for key in (b"layout", b"lib_version", b"store_id")}
+            self.meta: Final = environment.open_db(b"meta", txn=txn, create=False)
+            with nullcontext(txn) if txn is not None else environment.begin(buffers=True) as look:
+                kept = {key: look.get(key, db=self.meta) for key in (b"layout", b"lib_version", b"store_id")}
+                found = {key: None if value is None else bytes(value) for key, value in kept.items()}
         store_id, layout = found[b"store_id"], found[b"layout"]
         if found[b"lib_version"] != b"%d" % LIB_VERSION or layout not in _LAYOUTS or store_id is None:
             raise StoreUnusable(
@@ -82,11 +87,49 @@ class Tables:
                 f"expected layout {LAYOUT} and lib_version {LIB_VERSION}: start the release that wrote it",
             )
         self.store_id: Final = store_id.decode()
+        self.layout: Final = int(layout)
         with reading(directory):
-            if layout != b"%d" % LAYOUT:
+            self.names: Final = environment.open_db(b"names", txn=txn, create=False)
+            self.snap: Final = environment.open_db(b"snap", txn=txn, create=False)
+
+    def rows(self, txn: _Txn, digest: bytes) -> tuple[Row, ...]:
+        """The rows kept under `digest`, newest first."""
+        found = [Row(sequence, bytes(value)) for sequence, value in _walk(txn, self.snap, digest)]
+        return tuple(reversed(found))
+
+    def shelves_after(self, txn: _Txn, digest: bytes | None, *, limit: int) -> list[Shelf]:
+        """Up to `limit` shelves whose digests are above `digest`, in their order; fewer only at the end."""
+        shelves: list[Shelf] = []
+        with txn.cursor(db=self.snap) as cursor:
+            found = cursor.first() if digest is None else cursor.set_range(digest + _ABOVE_ANY_SEQUENCE)
+            while found and len(shelves) < limit:
+                key = bytes(cursor.key())
+                following, rows = key[:_DIGEST_BYTES], list[Row]()
+                while found and key.startswith(following):
+                    rows.append(Row(int.from_bytes(key[_DIGEST_BYTES:], "big"), bytes(cursor.value())))
+                    found = cursor.next()
+                    key = bytes(cursor.key())
+                rows.reverse()
+                name = txn.get(following, db=self.names)
+                shelves.append(Shelf(following, _path_of(following, name, rows), tuple(rows)))
+        return shelves
+
+
+@final
+class Tables:
+    """The open databases of one environment, to read and to write; a store of an older layout is brought up to this one.
+
+    Raises:
+        StoreUnusable: if the file is LMDB's but not a treewarden store of a known layout.
+    """
+
+    def __init__(self, directory: Path, environment: lmdb.Environment) -> None:
+        self._shelves = Shelves(directory, environment)
+        self.store_id: Final = self._shelves.store_id
+        self._meta, self._names, self._snap = self._shelves.meta, self._shelves.names, self._shelves.snap
+        with reading(directory):
+            if self._shelves.layout != LAYOUT:
                 self._upgrade(environment)
-            self._names = environment.open_db(b"names", create=False)
-            self._snap = environment.open_db(b"snap", create=False)
             self._journal = environment.open_db(b"journal", create=False)
             self._quarantine = environment.open_db(b"quarantine", create=False)
             self._rows = {table: environment.open_db(table.value.encode(), create=False) for table in Table}
@@ -147,30 +190,23 @@ class Tables:
 
     def rows(self, txn: _Txn, digest: bytes) -> tuple[Row, ...]:
         """The rows kept under `digest`, newest first."""
-        found = [Row(sequence, bytes(value)) for sequence, value in self._walk(txn, self._snap, digest)]
-        return tuple(reversed(found))
+        return self._shelves.rows(txn, digest)
 
     def journal(self, txn: _Txn, digest: bytes, *, after: int) -> tuple[Row, ...]:
         """The journal's rows under `digest` whose sequence is above `after`, oldest first."""
-        entries = self._walk(txn, self._journal, digest, start=after + 1)
+        entries = _walk(txn, self._journal, digest, start=after + 1)
         return tuple(Row(sequence, bytes(value)) for sequence, value in entries)
 
     def shelves_after(self, txn: _Txn, digest: bytes | None, *, limit: int) -> list[Shelf]:
         """Up to `limit` shelves whose digests are above `digest`, in their order; fewer only at the end."""
-        shelves: list[Shelf] = []
-        with txn.cursor(db=self._snap) as cursor:
-            found = cursor.first() if digest is None else cursor.set_range(digest + _ABOVE_ANY_SEQUENCE)
-            while found and len(shelves) < limit:
-                key = bytes(cursor.key())
-                following, rows = key[:_DIGEST_BYTES], list[Row]()
-                while found and key.startswith(following):
-                    rows.append(Row(int.from_bytes(key[_DIGEST_BYTES:], "big"), bytes(cursor.value())))
-                    found = cursor.next()
-                    key = bytes(cursor.key())
-                rows.reverse()
-                name = txn.get(following, db=self._names)
-                shelves.append(Shelf(following, _path_of(following, name, rows), tuple(rows)))
-        return shelves
+        return self._shelves.shelves_after(txn, digest, limit=limit)
+
+    def paths(self, txn: _Txn) -> list[str]:
+        """The paths with a snapshot or a journal, sorted."""
+        digests = {
+            bytes(key[:_DIGEST_BYTES]) for database in (self._snap, self._journal) for key in _keys(txn, database)
+        }
+        return sorted(_path_of(digest, txn.get(digest, db=self._names), self.rows(txn, digest)) for digest in digests)
 
     def table_row(self, txn: _Txn, table: Table, key: bytes) -> bytes | None:
         """What is kept under `key`, its checksum included; a key no row can have is none's."""
@@ -199,7 +235,7 @@ class Tables:
     def _put(self, txn: _Txn, put: PreparedPut, sequence: int) -> Collection[int]:
         """Put the snapshot; the sequences of those that stay below it, one at most."""
         digest = digest_of(put.path)
-        earlier = [Place(older, _is_marker(value)) for older, value in self._walk(txn, self._snap, digest)]
+        earlier = [Place(older, _is_marker(value)) for older, value in _walk(txn, self._snap, digest)]
         gone = surplus(earlier)
         self._drop(txn, self._snap, digest, gone)
         if not earlier:
@@ -214,7 +250,7 @@ class Tables:
         """Drop the entries that the fallback covers, once it was read back: they may be needed in its place."""
         digest = digest_of(path)
         for fallback in fallbacks:
-            covered = [entry for entry, _ in self._walk(txn, self._journal, digest) if entry <= fallback]
+            covered = [entry for entry, _ in _walk(txn, self._journal, digest) if entry <= fallback]
             if covered:
                 kept = txn.get(_key(digest, fallback), b"", db=self._snap)
                 if trims_journal(path, Row(fallback, bytes(kept))):
@@ -222,8 +258,8 @@ class Tables:
 
     def _discard(self, txn: _Txn, digest: bytes) -> None:
         for database in (self._snap, self._journal):
-            self._drop(txn, database, digest, [sequence for sequence, _ in self._walk(txn, database, digest)])
-        if next(self._walk(txn, self._quarantine, digest), None) is None:
+            self._drop(txn, database, digest, [sequence for sequence, _ in _walk(txn, database, digest)])
+        if next(_walk(txn, self._quarantine, digest), None) is None:
             txn.delete(digest, db=self._names)  # else the name still tells whose bytes lie in quarantine
 
     def _drop(self, txn: _Txn, database: "lmdb._Database", digest: bytes, sequences: Iterable[int]) -> None:
@@ -240,22 +276,26 @@ class Tables:
         txn.put(key, QUARANTINED, db=self._snap)
 
     def _cut(self, txn: _Txn, digest: bytes, sequence: int) -> None:
-        entries = [(later, bytes(value)) for later, value in self._walk(txn, self._journal, digest, start=sequence)]
+        entries = [(later, bytes(value)) for later, value in _walk(txn, self._journal, digest, start=sequence)]
         if entries and entries[0][0] == sequence:
             for later, kept in entries:
                 txn.put(_key(digest, later), kept, db=self._quarantine)
             self._drop(txn, self._journal, digest, [later for later, _ in entries])
 
-    def _walk(
-        self, txn: _Txn, database: "lmdb._Database", digest: bytes, *, start: int = 0
-    ) -> Iterator[tuple[int, memoryview]]:
-        """The sequences from `start` on, and the values, under `digest`, oldest first; valid until the next write."""
-        with txn.cursor(db=database) as cursor:
-            if cursor.set_range(_key(digest, start)):
-                for key, value in cursor.iternext():
-                    if key[:_DIGEST_BYTES] != digest:
-                        return
-                    yield int.from_bytes(key[_DIGEST_BYTES:], "big"), value
+
+def _keys(txn: _Txn, database: "lmdb._Database") -> Iterator[memoryview]:
+    with txn.cursor(db=database) as cursor:
+        yield from cursor.iternext(keys=True, values=False)
+
+
+def _walk(txn: _Txn, database: "lmdb._Database", digest: bytes, *, start: int = 0) -> Iterator[tuple[int, memoryview]]:
+    """The sequences from `start` on, and the values, under `digest`, oldest first; valid until the next write."""
+    with txn.cursor(db=database) as cursor:
+        if cursor.set_range(_key(digest, start)):
+            for key, value in cursor.iternext():
+                if bytes(key[:_DIGEST_BYTES]) != digest:
+                    return
+                yield int.from_bytes(key[_DIGEST_BYTES:], "big"), value
 
 
 def _is_marker(value: memoryview) -> bool:

@@ -116,6 +116,12 @@ class MemoryStore:
         """Read the snapshot before the newest; see `SnapshotStore.older`."""
         return judge_older(path, self._rows(path))
 
+    def paths(self) -> list[str]:
+        """Every path of which anything is kept; see `SnapshotStore.paths`."""
+        with self._lock:
+            self._refuse_closed()
+            return sorted({*self._shelves, *(path for path, entries in self._journals.items() if entries)})
+
     def journal(self, path: str, *, after: int) -> Journal:
         """Read what was appended for `path` above sequence `after`; see `SnapshotStore.journal`."""
         with self._lock:

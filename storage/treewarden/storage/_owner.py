@@ -107,6 +107,15 @@ class OwnerLock:
             os.close(directory)  # this drops a shared lock as well
         raise StoreLocked(state_dir, None)
 
+    def owns(self, state_dir: Path) -> bool:
+        """Whether this process owns `state_dir` by this lock, now."""
+        if self._descriptors is None or os.getpid() != self._pid:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._descriptors[0]), state_dir.stat())
+        except OSError:
+            return False  # it is not there, so nobody owns it
+
     def announce(self, holder: Holder) -> None:
         """Rewrite the line that names the holder, durably.
 

@@ -4,7 +4,8 @@ A command is carried out by `Runtime.execute`, which answers with the named resu
 `CommandRefused`. Paths are as people type them (`dev/api` is `/dev/api`).
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Final, TypeAlias, final
 
 from treewarden.actors import TreewardenError
@@ -14,19 +15,26 @@ __all__ = [
     "LONGEST_DEFINITION",
     "ApplyReport",
     "ApplyTree",
+    "CheckpointDocument",
     "Command",
     "CommandRefused",
     "CrashesRead",
+    "CreateCheckpoint",
+    "DiffCheckpoints",
     "DiscardState",
     "EventsRead",
     "Inspect",
+    "ListCheckpoints",
     "LogRead",
     "PlanTree",
     "PlannedStep",
+    "PruneCheckpoints",
     "ReadCrashes",
     "ReadEvents",
     "ReadLog",
     "RestartActor",
+    "RestoreCheckpoint",
+    "ShowCheckpoint",
     "StartActor",
     "StopActor",
     "StopTree",
@@ -229,6 +237,88 @@ class ApplyReport:
         return asdict(self)
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class CreateCheckpoint:
+    """Take a checkpoint of the subtree at `path`, whose actors have `within` seconds to come to a message boundary.
+
+    `durable` are values of the caller's that belong to it. Answered with its row, as in `ListCheckpoints`.
+    """
+
+    path: str
+    within: float = 5.0
+    durable: Mapping[str, object] = field(default_factory=dict[str, object])
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ListCheckpoints:
+    """The checkpoints, or those of the subtree at `path`, oldest first.
+
+    Answered with `{"checkpoints": [row, ...]}`; a row has the fields of `treewarden.storage.Checkpoint`, and
+    `{"number", "status": "unreadable", "why"}` if it cannot be believed.
+    """
+
+    path: str | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ShowCheckpoint:
+    """A checkpoint and what is in it.
+
+    Answered with its row, `durable` (the values of who took it), and `contents`: for each actor `path`, `schema`,
+    `version`, `bytes` of state, `queue` (messages kept), `queue_left` (not kept), `timers`, `holder` (a pid).
+    """
+
+    number: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class DiffCheckpoints:
+    """How checkpoint `later` differs from `earlier`.
+
+    Answered with `added`, `removed` (paths), `changed` (by path: which of state, queue, timers, holder, schema),
+    `unchanged` (a count), and `durable` (by name: added, removed, changed).
+    """
+
+    earlier: int
+    later: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class RestoreCheckpoint:
+    """Make the stored state of the subtree at `path` what it was in checkpoint `number`, or in the newest good one.
+
+    Refused while anything of the subtree runs. Answered with `number`, `states` (paths that get theirs back),
+    `mailboxes`, `dropped` (paths that came since), `not_restored` (by path, why), `skipped` (newer ones, why).
+    """
+
+    path: str
+    number: int | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class PruneCheckpoints:
+    """Remove checkpoints older than so many seconds, never the newest good one of a subtree.
+
+    Answered with `removed` (numbers), `values_removed`, `bytes_removed`, `kept`.
+    """
+
+    older_than: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CheckpointDocument:
+    """The answer to each of the commands about checkpoints, whose own page says what is in it."""
+
+    fields: dict[str, object]
+
+
 Command: TypeAlias = (
     Inspect
     | StartActor
@@ -241,4 +331,10 @@ Command: TypeAlias = (
     | ReadLog
     | PlanTree
     | ApplyTree
+    | CreateCheckpoint
+    | ListCheckpoints
+    | ShowCheckpoint
+    | DiffCheckpoints
+    | RestoreCheckpoint
+    | PruneCheckpoints
 )

@@ -11,6 +11,7 @@ from treewarden.actors import (
     ActorPath,
     ChildId,
     ChildType,
+    CutFailed,
     ManagedProcess,
     Reply,
     Snapshots,
@@ -19,22 +20,31 @@ from treewarden.actors import (
     parse_path,
 )
 from treewarden.actors.processes import ProcessSystem, tail
+from treewarden.storage import StoreError
 from treewarden.supervision_trees._apply import TreeApply
+from treewarden.supervision_trees._checkpointing import CheckpointCommand, Checkpointing
 from treewarden.supervision_trees._children import ChildState
 from treewarden.supervision_trees._control import (
     ApplyTree,
+    CheckpointDocument,
     Command,
     CommandRefused,
     CrashesRead,
+    CreateCheckpoint,
+    DiffCheckpoints,
     DiscardState,
     EventsRead,
     Inspect,
+    ListCheckpoints,
     LogRead,
     PlanTree,
+    PruneCheckpoints,
     ReadCrashes,
     ReadEvents,
     ReadLog,
     RestartActor,
+    RestoreCheckpoint,
+    ShowCheckpoint,
     StartActor,
     StopActor,
     StopTree,
@@ -79,11 +89,12 @@ class CommandExecution:
         apply: TreeApply,
         monotonic: Callable[[], float],
         snapshots: Snapshots,
+        checkpointing: Checkpointing,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._root, self._inspect, self._supervisor = root, inspect, supervisor
         self._request_stop, self._events, self._processes = request_stop, events, processes
-        self._apply, self._snapshots = apply, snapshots
+        self._apply, self._snapshots, self._checkpointing = apply, snapshots, checkpointing
         self._monotonic, self._pause = monotonic, pause
         # Guards _restarts: the restarts under way. Never held while waiting.
         self._restarts_lock = threading.Lock()
@@ -119,8 +130,23 @@ class CommandExecution:
                 return self._apply.plan(command)
             case ApplyTree():
                 return self._apply.apply(command)
+            case (
+                CreateCheckpoint()
+                | ListCheckpoints()
+                | ShowCheckpoint()
+                | DiffCheckpoints()
+                | RestoreCheckpoint()
+                | PruneCheckpoints()
+            ):
+                return self._carry_out_on_checkpoints(command)
             case _:
                 assert_never(command)
+
+    def _carry_out_on_checkpoints(self, command: CheckpointCommand) -> CheckpointDocument:
+        try:
+            return self._checkpointing.execute(command)
+        except (CutFailed, StoreError) as error:  # the tree goes on; it is the command that was not carried out
+            raise CommandRefused(str(error)) from error
 
     def _locate(self, text: str) -> tuple["SupervisorHandle", ChildId]:
         path = _path(text)

@@ -13,7 +13,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from treewarden.actors import ActorSystem, Clock, EventSink, LogFactory, Snapshots, ThreadDispatcher, TimerThread
+from treewarden.actors import (
+    ActorSystem,
+    CheckpointRequests,
+    Clock,
+    EventSink,
+    LogFactory,
+    Snapshots,
+    ThreadDispatcher,
+    TimerThread,
+)
 from treewarden.actors.probes import ProbeLoop
 from treewarden.actors.processes import Launcher, ProcessRecords, ProcessSystem, exit_watch, own_identity
 from treewarden.storage import Holder, LmdbStore, OwnerLock, SnapshotStore
@@ -84,6 +93,7 @@ def make_system(
     snapshots: Snapshots,
     *,
     restarts: RestartRecords | None,
+    checkpoints: CheckpointRequests,
     clock: Clock,
     events: EventSink,
     registry: Registry,
@@ -96,7 +106,11 @@ def make_system(
     closers.callback(timers.close)
     dispatcher = ThreadDispatcher()
     closers.callback(dispatcher.close, within=CLOSING)
-    services: dict[type[object], object] = {ProcessSystem: processes, Snapshots: snapshots}
+    services: dict[type[object], object] = {
+        ProcessSystem: processes,
+        Snapshots: snapshots,
+        CheckpointRequests: checkpoints,
+    }
     if restarts is not None:
         services[RestartRecords] = restarts
     return ActorSystem(

@@ -61,7 +61,7 @@ class _StoredChild(TypedDict):
 
 
 def is_restart_record(path: str) -> bool:
-    """Whether a store's `path` is one of these records."""
+    """Whether a store's `path` is a record about an actor or supervisor, not the state of one: it names no process."""
     return "#" in path
 
 
@@ -77,7 +77,8 @@ class RestartRecords:
         self._left = RecordTree[Snapshot]()  # what nobody has taken yet
         self._stored = RecordTree[None]()  # which records the store has, so that none is left over
         for found in tuple(store.scan()):
-            if is_restart_record(found.path):
+            # A path with another '#' in it is somebody else's, as an actor's kept mailbox.
+            if found.path.endswith((_WINDOW, _CHILD)):
                 believed = self._believed(found)
                 if believed is not None and believed.version == VERSION:
                     supervisor = _supervisor_of(believed.path)

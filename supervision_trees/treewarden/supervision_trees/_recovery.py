@@ -34,7 +34,7 @@ from treewarden.actors.processes import (
     find_bearers,
     is_alive,
 )
-from treewarden.storage import Discard, Quarantine, SnapshotCorrupt, SnapshotStore
+from treewarden.storage import Discard, Quarantine, SnapshotCorrupt, SnapshotStore, mailbox_path
 from treewarden.supervision_trees._records import is_restart_record
 from treewarden.supervision_trees._supervisor import Supervisor
 
@@ -126,7 +126,7 @@ def _read_records(
         StateCorrupt: if any other record cannot be believed, since it may be that of a living
             process; those are in quarantine then.
     """
-    forgotten = [Discard(path) for path in discard]
+    forgotten = [Discard(stored) for path in discard for stored in (path, mailbox_path(path))]
     if forgotten:
         store.commit(forgotten).result()
     records: dict[ActorPath, ProcessRecord] = {}

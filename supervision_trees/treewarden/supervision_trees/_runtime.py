@@ -9,7 +9,7 @@ this store's cookie, the ports, the store, the lock.
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,9 +19,11 @@ from typing import Any, Final, Self, final
 import pykka
 
 from treewarden.actors import (
+    ActorDead,
     ActorPath,
     ActorRef,
     Address,
+    CheckpointRequests,
     ChildId,
     ChildNotice,
     ChildSpec,
@@ -36,14 +38,17 @@ from treewarden.actors import (
     Snapshots,
     Started,
     StopReport,
+    StoreResumed,
+    StoreStalled,
     SystemClock,
     child_path,
     join_pykka_registry,
     parse_path,
     spawn,
 )
-from treewarden.storage import MemoryStore, SnapshotStore
+from treewarden.storage import Checkpoint, MemoryStore, SnapshotStore, StoreState, Trigger
 from treewarden.supervision_trees._apply import TreeApply
+from treewarden.supervision_trees._checkpointing import Checkpointing
 from treewarden.supervision_trees._checks import check_spec
 from treewarden.supervision_trees._control import Command
 from treewarden.supervision_trees._errors import StartFailed
@@ -52,7 +57,7 @@ from treewarden.supervision_trees._explanation import GiveUps
 from treewarden.supervision_trees._handle import SupervisorHandle
 from treewarden.supervision_trees._inspect import TreeView
 from treewarden.supervision_trees._partition_handle import PartitionHandle
-from treewarden.supervision_trees._parts import ConsoleActor
+from treewarden.supervision_trees._parts import CheckpointActor, ConsoleActor, TakeRequested
 from treewarden.supervision_trees._ports import CLOSING, make_processes, make_system, own_store
 from treewarden.supervision_trees._records import RestartRecords
 from treewarden.supervision_trees._recovery import SweepReport, sweep, sweep_all
@@ -68,6 +73,9 @@ from treewarden.supervision_trees.telemetry import EventHub, LogLines, Subscribe
 __all__ = ["Runtime", "StopReport"]
 
 SYSTEM: Final = ChildId("system")  # the supervisor of the runtime's own parts
+CHECKPOINTS: Final = ChildId("checkpoints")  # a part of it
+CHECKPOINT_EVERY: Final = 300.0  # seconds
+KEEP_CHECKPOINTS: Final = 7 * 24 * 3600.0  # seconds
 
 
 @final
@@ -88,6 +96,8 @@ class Runtime:
         events: Subscriber | None = None,
         discard_state: Iterable[str] = (),
         stop_requests: Callable[[Callable[[str], None]], object] | None = None,
+        checkpoint_every: float | None = CHECKPOINT_EVERY,
+        keep_checkpoints: float = KEEP_CHECKPOINTS,
     ) -> "Runtime":
         """Run `tree`; return when its root has started, or has ended because it was asked to.
 
@@ -96,6 +106,8 @@ class Runtime:
         left behind. `events` is called with each event; `discard_state` names paths
         whose stored records are forgotten first; `stop_requests` is called before anything starts,
         with the function that asks this runtime to stop, so that a start under way can be stopped too.
+        With `state_dir` a checkpoint of the whole tree is taken every `checkpoint_every` seconds (None: only
+        those that are asked for), and removed after `keep_checkpoints` seconds, but for the newest.
 
         Raises:
             InvalidChildSpec, InvalidSupervisor: `tree` is none; nothing was started.
@@ -105,7 +117,7 @@ class Runtime:
         """
         root = child_spec(tree) if isinstance(tree, TreeDefinition) else tree
         check_spec("tree", root)
-        runtime = cls(root, state_dir)
+        runtime = cls(root, state_dir, checkpoint_every, keep_checkpoints)
         try:
             if stop_requests is not None:
                 stop_requests(runtime.request_stop)
@@ -115,7 +127,13 @@ class Runtime:
             raise
         return runtime
 
-    def __init__(self, root: ChildSpec, state_dir: str | os.PathLike[str] | None) -> None:
+    def __init__(
+        self,
+        root: ChildSpec,
+        state_dir: str | os.PathLike[str] | None,
+        checkpoint_every: float | None,
+        keep_checkpoints: float,
+    ) -> None:
         if root.id == SYSTEM:
             raise ValueError(f"a tree cannot be named {SYSTEM!r}: the runtime's own parts live there")
         self._state_dir = None if state_dir is None else Path(state_dir).absolute()
@@ -123,6 +141,7 @@ class Runtime:
         self._hub = EventHub(self._clock)
         self._logs = LogLines()
         self._registry = Registry()
+        self._checkpoint_every, self._keep_checkpoints = checkpoint_every, keep_checkpoints
         self._closers = contextlib.ExitStack()
         self._started_at = self._clock.wall()
         self._store: SnapshotStore | None = None
@@ -141,6 +160,7 @@ class Runtime:
         self._stopping = threading.Lock()
         self._stop_report: StopReport | None = None
         self._pid = os.getpid()
+        self._stalled_at = 0.0  # monotonic seconds; the storage thread alone uses it
 
     def __enter__(self) -> Self:
         return self
@@ -198,6 +218,27 @@ class Runtime:
         assert self._execution is not None
         return self._execution.execute(command)
 
+    def checkpoint(
+        self,
+        path: str | None = None,
+        *,
+        trigger: Trigger = Trigger.MANUAL,
+        within: float = 5.0,
+        durable: Mapping[str, object] | None = None,
+    ) -> Checkpoint:
+        """Take a checkpoint of the subtree at `path`, or of the whole tree, while it runs; return it once it is durable.
+
+        All of its actors stand still for a moment at a message boundary, so that their states are of one
+        moment. `durable` are plain values of the caller's that belong to it: results, metrics, references.
+
+        Raises:
+            CommandRefused: nothing runs there.
+            CutFailed: an actor came to no message boundary `within` seconds, or its `snapshot()` failed.
+            StoreError: it could not be written.
+        """
+        place = self._root.path if path is None else parse_path(path)
+        return self._checkpointing.take(place, trigger, within=within, durable=durable)
+
     def subscribe(self, subscriber: Subscriber) -> None:
         """Call `subscriber` with each event from now on, in order, on the event thread."""
         self._hub.subscribe(subscriber)
@@ -254,6 +295,7 @@ class Runtime:
         if events is not None:
             self._hub.subscribe(events)
         store = self._store = self._open_store()
+        store.on_state(self._tell_of_store)
         sweep(store, self._root.spec, discard=discard, state_dir=self._state_dir, events=self._hub)
         processes = make_processes(
             store, state_dir=self._state_dir, registry=self._registry, on_error=self._report, closers=self._closers
@@ -261,10 +303,15 @@ class Runtime:
         # Without a state directory nothing outlives the runtime, so there is nothing to remember for.
         restarts = None if self._state_dir is None else RestartRecords(store, self._clock.wall, events=self._hub)
         snapshots = Snapshots(store)
+        self._checkpointing = Checkpointing(
+            store, clock=self._clock, events=self._hub, members=self._registry.below, last_event=self._hub.last
+        )
+        self._checkpointing.sweep()
         self._system = make_system(
             processes,
             snapshots,
             restarts=restarts,
+            checkpoints=CheckpointRequests(self._request_checkpoint),
             clock=self._clock,
             events=self._give_ups,
             registry=self._registry,
@@ -289,6 +336,7 @@ class Runtime:
             ),
             monotonic=self._clock.monotonic,
             snapshots=snapshots,
+            checkpointing=self._checkpointing,
         )
         self._start_parts()
         self._closers.callback(join_pykka_registry(self._listed))
@@ -296,6 +344,21 @@ class Runtime:
         running = self._root.start(self._system)
         if running is not None:
             self._registry.register(self._root.path, running)
+
+    def _request_checkpoint(self, path: ActorPath, trigger: Trigger) -> None:
+        taker = self._registry.lookup(child_path(child_path(ROOT_PARENT, SYSTEM), CHECKPOINTS))
+        if taker is not None and self._checkpointing.note_request(path, trigger):
+            with contextlib.suppress(ActorDead):  # it is being restarted, and takes up what was noted then
+                taker.tell(TakeRequested())
+
+    def _tell_of_store(self, state: StoreState) -> None:
+        # On the storage thread: an event is only noted there.
+        where, now = str(self._state_dir), self._clock.monotonic()
+        if state is StoreState.FULL:
+            self._stalled_at = now
+            self._hub.emit(StoreStalled(where))
+        else:
+            self._hub.emit(StoreResumed(where, round(now - self._stalled_at, 3)))
 
     def _open_store(self) -> SnapshotStore:
         if self._state_dir is None:
@@ -313,7 +376,17 @@ class Runtime:
         if self._state_dir is None:
             return
         console = ChildSpec.of(ConsoleActor, socket_path_for(self._state_dir), self, id="console")
-        spec = ChildSpec.of(Supervisor, children=[console], intensity=Intensity(10, within=60.0), id=SYSTEM)
+        checkpoints = ChildSpec.of(
+            CheckpointActor,
+            self._checkpointing,
+            self._root.path,
+            self._checkpoint_every,
+            self._keep_checkpoints,
+            id=CHECKPOINTS,
+        )
+        spec = ChildSpec.of(
+            Supervisor, children=[console, checkpoints], intensity=Intensity(10, within=60.0), id=SYSTEM
+        )
         started: Reply[None] = Reply()
 
         def take(notice: ChildNotice) -> None:

@@ -3,12 +3,14 @@
 import sys
 from pathlib import Path
 
-from treewarden.actors import Actor, ChildSpec
+from treewarden.actors import Actor, ChildSpec, Durability
 from treewarden.supervision_trees import Runtime, Supervisor
 
 
 class Tally(Actor):
     """Keeps the numbers it was told, durably."""
+
+    durability = Durability.NONE
 
     snapshot_schema = "tally"
 

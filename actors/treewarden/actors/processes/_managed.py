@@ -53,6 +53,7 @@ from treewarden.actors.processes._log_tail import tail
 from treewarden.actors.processes._record import Phase, ProcessRecord, ProcessRecords, RecordClaimed, fingerprint
 from treewarden.actors.processes._session import EndReport, end_session, kill_now
 from treewarden.actors.processes._spec import Facts, FromEnv, ProcessPlan
+from treewarden.storage import HolderIdentity
 
 __all__ = ["ManagedProcess", "ProcessStatus", "ProcessSystem"]
 
@@ -136,6 +137,13 @@ class ManagedProcess(Actor):
         self._status: ProcessStatus
         self._survivors: tuple[int, ...] = ()
         self._started_at = self.context.clock.monotonic()
+
+    def lease_holder(self) -> HolderIdentity | None:
+        """The process itself."""
+        if not self._has_process():
+            return None
+        identity = self._identity
+        return HolderIdentity(identity.pid, identity.start_ticks, identity.boot_id)
 
     def on_start(self) -> None:
         """Adopt the process on record, or spawn one."""

@@ -8,10 +8,12 @@ from typing import Annotated, Final
 import typer
 
 from treewarden.supervision_trees.cli._changes import restart, start, stop
+from treewarden.supervision_trees.cli._checkpoint import CHECKPOINT
 from treewarden.supervision_trees.cli._definitions import check, init, schema
 from treewarden.supervision_trees.cli._down import down
 from treewarden.supervision_trees.cli._output import Failed, notice
 from treewarden.supervision_trees.cli._plans import apply, plan
+from treewarden.supervision_trees.cli._store import STORE
 from treewarden.supervision_trees.cli._streams import events, logs
 from treewarden.supervision_trees.cli._up import up
 from treewarden.supervision_trees.cli._views import ps, show, tree
@@ -84,6 +86,8 @@ def _make_app() -> typer.Typer:
     app.callback()(_options)
     for command in (init, check, schema, plan, apply, up, down, ps, tree, show, logs, events, start, stop, restart):
         app.command()(command)
+    app.add_typer(CHECKPOINT, name="checkpoint")
+    app.add_typer(STORE, name="store")
     return app
 
 

@@ -13,13 +13,19 @@ from treewarden.actors import TreewardenError
 from treewarden.supervision_trees._control import (
     ApplyTree,
     Command,
+    CreateCheckpoint,
+    DiffCheckpoints,
     DiscardState,
     Inspect,
+    ListCheckpoints,
     PlanTree,
+    PruneCheckpoints,
     ReadCrashes,
     ReadEvents,
     ReadLog,
     RestartActor,
+    RestoreCheckpoint,
+    ShowCheckpoint,
     StartActor,
     StopActor,
     StopTree,
@@ -86,11 +92,13 @@ def plan(body: bytes) -> Planned | Failure:
 def _lane_of(command: Command) -> LaneName:
     """Where `command` is carried out."""
     match command:
-        case Inspect() | ReadCrashes() | ReadLog():
+        case Inspect() | ReadCrashes() | ReadLog() | ListCheckpoints() | ShowCheckpoint() | DiffCheckpoints():
             return LaneName.READ
         case ReadEvents(wait=wait):
             return LaneName.WAIT if wait > 0 else LaneName.READ
         case StartActor() | StopActor() | RestartActor() | DiscardState() | StopTree() | PlanTree() | ApplyTree():
+            return LaneName.CHANGE
+        case CreateCheckpoint() | RestoreCheckpoint() | PruneCheckpoints():
             return LaneName.CHANGE
         case _:
             assert_never(command)

@@ -16,18 +16,25 @@ from treewarden.actors import Clock, SystemClock
 from treewarden.supervision_trees._control import (
     ApplyReport,
     ApplyTree,
+    CheckpointDocument,
     Command,
     CommandRefused,
     CrashesRead,
+    CreateCheckpoint,
+    DiffCheckpoints,
     DiscardState,
     EventsRead,
     Inspect,
+    ListCheckpoints,
     LogRead,
     PlanTree,
+    PruneCheckpoints,
     ReadCrashes,
     ReadEvents,
     ReadLog,
     RestartActor,
+    RestoreCheckpoint,
+    ShowCheckpoint,
     StartActor,
     StopActor,
     StopTree,
@@ -106,6 +113,18 @@ class ConsoleClient:
     def execute(self, command: PlanTree, *, timeout: float) -> TreePlan: ...
     @overload
     def execute(self, command: ApplyTree, *, timeout: float) -> ApplyReport: ...
+    @overload
+    def execute(
+        self,
+        command: CreateCheckpoint
+        | ListCheckpoints
+        | ShowCheckpoint
+        | DiffCheckpoints
+        | RestoreCheckpoint
+        | PruneCheckpoints,
+        *,
+        timeout: float,
+    ) -> CheckpointDocument: ...
     @overload
     def execute(self, command: StopTree, *, timeout: float) -> None: ...
     def execute(self, command: Command, *, timeout: float) -> Result:
@@ -227,4 +246,10 @@ _RESULT_OF: Final[dict[type[Command], type[object]]] = {
     StopTree: type(None),
     PlanTree: TreePlan,
     ApplyTree: ApplyReport,
+    CreateCheckpoint: CheckpointDocument,
+    ListCheckpoints: CheckpointDocument,
+    ShowCheckpoint: CheckpointDocument,
+    DiffCheckpoints: CheckpointDocument,
+    RestoreCheckpoint: CheckpointDocument,
+    PruneCheckpoints: CheckpointDocument,
 }

@@ -87,6 +87,10 @@ class Fields:
         items = self.items(name)
         return tuple(item if isinstance(item, str) else self._refuse(name, item, "a list of texts") for item in items)
 
+    def map(self, name: str) -> dict[str, object]:
+        """A map with text keys."""
+        return self._map(name, self.value(name))
+
     def maps(self, name: str) -> tuple[dict[str, object], ...]:
         """A list of maps with text keys."""
         return tuple(self._map(name, item) for item in self.items(name))

@@ -15,18 +15,25 @@ from typing import Final, TypeAlias, assert_never, final
 from treewarden.supervision_trees._control import (
     ApplyReport,
     ApplyTree,
+    CheckpointDocument,
     Command,
     CrashesRead,
+    CreateCheckpoint,
+    DiffCheckpoints,
     DiscardState,
     EventsRead,
     Inspect,
+    ListCheckpoints,
     LogRead,
     PlannedStep,
     PlanTree,
+    PruneCheckpoints,
     ReadCrashes,
     ReadEvents,
     ReadLog,
     RestartActor,
+    RestoreCheckpoint,
+    ShowCheckpoint,
     StartActor,
     StopActor,
     StopTree,
@@ -48,10 +55,13 @@ __all__ = [
 ]
 
 LONGEST_WAIT: Final = 30.0  # seconds that one `ReadEvents` may hold a thread of the server
+LONGEST_CUT: Final = 60.0  # seconds that actors may be made to stand still for a checkpoint
 _MOST_EVENTS: Final = 100_000
 _MOST_LINES: Final = 100_000
 
-Result: TypeAlias = TreeView | ActorView | EventsRead | CrashesRead | LogRead | TreePlan | ApplyReport | None
+Result: TypeAlias = (
+    TreeView | ActorView | EventsRead | CrashesRead | LogRead | TreePlan | ApplyReport | CheckpointDocument | None
+)
 
 
 class ErrorKind(Enum):
@@ -102,6 +112,18 @@ def command_to_plain(command: Command) -> dict[str, object]:
             return {"command": "plan", "text": text, "source": source}
         case ApplyTree(text, source, plan):
             return {"command": "apply", "text": text, "source": source, "plan": plan}
+        case CreateCheckpoint(path, within, durable):
+            return {"command": "create-checkpoint", "path": path, "within": within, "durable": dict(durable)}
+        case ListCheckpoints(path):
+            return {"command": "list-checkpoints", "path": path}
+        case ShowCheckpoint(number):
+            return {"command": "show-checkpoint", "number": number}
+        case DiffCheckpoints(earlier, later):
+            return {"command": "diff-checkpoints", "earlier": earlier, "later": later}
+        case RestoreCheckpoint(path, number):
+            return {"command": "restore-checkpoint", "path": path, "number": number}
+        case PruneCheckpoints(older_than):
+            return {"command": "prune-checkpoints", "older_than": older_than}
         case _:
             assert_never(command)
 
@@ -138,6 +160,8 @@ def answer_to_plain(answer: Answer) -> dict[str, object]:
             return {"result": "plan", "value": answer.to_json()}
         case ApplyReport():
             return {"result": "applied", "value": answer.to_json()}
+        case CheckpointDocument(found):
+            return {"result": "checkpoint", "value": {"fields": found}}
         case Failure(kind, message):
             return {"error": kind.value, "message": message}
         case _:
@@ -205,6 +229,37 @@ def _read_plan_tree(fields: Fields) -> PlanTree:
 def _read_apply_tree(fields: Fields) -> ApplyTree:
     fields.only("command", "text", "source", "plan")
     return ApplyTree(fields.text("text"), fields.text("source"), fields.text_or_none("plan"))
+
+
+def _read_create_checkpoint(fields: Fields) -> CreateCheckpoint:
+    fields.only("command", "path", "within", "durable")
+    within = fields.number("within", least=0.0, most=LONGEST_CUT)
+    return CreateCheckpoint(fields.text("path"), within, fields.map("durable"))
+
+
+def _read_list_checkpoints(fields: Fields) -> ListCheckpoints:
+    fields.only("command", "path")
+    return ListCheckpoints(fields.text_or_none("path"))
+
+
+def _read_show_checkpoint(fields: Fields) -> ShowCheckpoint:
+    fields.only("command", "number")
+    return ShowCheckpoint(fields.integer("number", least=1))
+
+
+def _read_diff_checkpoints(fields: Fields) -> DiffCheckpoints:
+    fields.only("command", "earlier", "later")
+    return DiffCheckpoints(fields.integer("earlier", least=1), fields.integer("later", least=1))
+
+
+def _read_restore_checkpoint(fields: Fields) -> RestoreCheckpoint:
+    fields.only("command", "path", "number")
+    return RestoreCheckpoint(fields.text("path"), fields.integer_or_none("number", least=1))
+
+
+def _read_prune_checkpoints(fields: Fields) -> PruneCheckpoints:
+    fields.only("command", "older_than")
+    return PruneCheckpoints(fields.number("older_than", least=0.0))
 
 
 def _read_none(value: object) -> None:
@@ -321,6 +376,12 @@ _COMMANDS: Final[Mapping[str, Callable[[Fields], Command]]] = {
     "read-log": _read_read_log,
     "plan": _read_plan_tree,
     "apply": _read_apply_tree,
+    "create-checkpoint": _read_create_checkpoint,
+    "list-checkpoints": _read_list_checkpoints,
+    "show-checkpoint": _read_show_checkpoint,
+    "diff-checkpoints": _read_diff_checkpoints,
+    "restore-checkpoint": _read_restore_checkpoint,
+    "prune-checkpoints": _read_prune_checkpoints,
 }
 
 _RESULTS: Final[Mapping[str, Callable[[object], Result]]] = {
@@ -332,4 +393,5 @@ _RESULTS: Final[Mapping[str, Callable[[object], Result]]] = {
     "log": _read_log,
     "plan": _read_plan,
     "applied": _read_applied,
+    "checkpoint": lambda value: CheckpointDocument(Fields("checkpoint", value).map("fields")),
 }

@@ -74,6 +74,11 @@ class EventHub:
             chosen = self._newest(min(later, limit))
             return tuple(chosen), later - len(chosen)
 
+    def last(self) -> int:
+        """The number of the last event."""
+        with self._lock:
+            return self._last
+
     def close(self) -> None:
         """Pass on what was emitted, then end the thread; idempotent."""
         with self._lock:

@@ -8,6 +8,10 @@ from treewarden.actors import (
     ActorTraced,
     ApplyFailed,
     ApplyStep,
+    CheckpointFailed,
+    CheckpointRestored,
+    CheckpointsPruned,
+    CheckpointTaken,
     ChildAbandoned,
     ChildDeclined,
     ChildExited,
@@ -24,6 +28,7 @@ from treewarden.actors import (
     Event,
     Gone,
     GroupRestarting,
+    JournalCut,
     Killed,
     MessageFenced,
     Normal,
@@ -39,6 +44,8 @@ from treewarden.actors import (
     Shutdown,
     SnapshotFellBack,
     SnapshotQuarantined,
+    StoreResumed,
+    StoreStalled,
     StrayEnded,
     SupervisorGaveUp,
     TreeApplied,
@@ -145,6 +152,23 @@ def _say(event: Event) -> tuple[Level, str]:
             return "error", f"the stored record of {path} is corrupt and was set aside: {why}"
         case SnapshotFellBack(path, sequence, _):
             return "error", f"{path} goes on from its older snapshot {sequence}: the newest could not be used"
+        case CheckpointTaken(path, number, trigger, actors, added, paused):
+            return "info", (
+                f"checkpoint {number} of {path} ({trigger}): {actors} actors, {added} bytes added, paused {paused:.3f} s"
+            )
+        case CheckpointFailed(path, number, why):
+            which = "a checkpoint" if number is None else f"checkpoint {number}"
+            return "error", f"{which} of {path} came to nothing: {why}"
+        case CheckpointRestored(path, number, states):
+            return "warning", f"{path} was restored from checkpoint {number}: {states} states"
+        case CheckpointsPruned(numbers, freed):
+            return "info", f"{len(numbers)} old checkpoints were removed, {freed} bytes freed"
+        case StoreStalled(state_dir):
+            return "error", f"the disk of {state_dir} is full: nothing is stored until there is room again"
+        case StoreResumed(state_dir, stalled_for):
+            return "warning", f"there is room in {state_dir} again, after {stalled_for:.1f} s: the store goes on"
+        case JournalCut(path, sequence, why, lost):
+            return "error", f"the journal of {path} was cut at entry {sequence}, {lost} set aside: {why}"
         case ApplyStep(path, action, why, number, of):
             return "info", f"apply, step {number} of {of}: {action} {path}{f' ({why})' if why else ''}"
         case ApplyFailed(path, action, why, number, of):
