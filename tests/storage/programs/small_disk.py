@@ -30,7 +30,7 @@ from treewarden.storage import (
     StoreUnusable,
     Table,
 )
-from treewarden.storage._lmdb_files import _verify as verify  # its types are told there
+from treewarden.storage._lmdb_files import find_problems
 
 MIB = 2**20
 PATIENCE = 20.0
@@ -314,8 +314,8 @@ def refusal(action: Callable[[], object]) -> str:
 
 
 def verified(directory: Path) -> list[str]:
-    """What the engine's own verifier finds wrong."""
-    return verify(str(directory))
+    """What is wrong with the structure of the file."""
+    return list(find_problems(directory / "data.mdb"))
 
 
 globals()[sys.argv[3]](mount(sys.argv[1], Path(sys.argv[2])))
