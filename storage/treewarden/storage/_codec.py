@@ -44,6 +44,7 @@ __all__ = [
     "PreparedAppend",
     "PreparedPut",
     "TooNew",
+    "claimed",
     "crc32c",
     "decode",
     "decode_row",
@@ -207,6 +208,15 @@ def _decode_format_1(covered: bytes, fields: tuple[object, ...]) -> Snapshot | D
     except ValueError as error:  # msgpack's and Unicode's errors are ValueErrors
         return Damaged(f"its contents cannot be read: {type(error).__name__} {error}".rstrip())
     return Snapshot(path, schema, version, generation, sequence, written_at, state)
+
+
+def claimed(record: bytes) -> tuple[str, int]:
+    """The path and the sequence that `record` seems to have; quick, and worth nothing if they matter: then `decode` it."""
+    if len(record) < _FIXED.size:
+        return "", 0
+    _, _, schema_length, path_length, _, _, sequence, *_ = _FIXED.unpack_from(record)
+    path_at = _FIXED.size + schema_length
+    return record[path_at : path_at + path_length].decode(errors="replace"), sequence
 
 
 def encode_row(row: PutRow) -> bytes:

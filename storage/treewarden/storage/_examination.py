@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias, final
 
-from treewarden.storage._codec import decode, decode_row
+from treewarden.storage._codec import claimed, decode, decode_row
 from treewarden.storage._contract import Snapshot, Table
 from treewarden.storage._errors import RowCorrupt, StoreUnusable
 from treewarden.storage._lmdb_files import DATABASES, RESTORE, reading
@@ -106,6 +106,8 @@ def _displaced(txn: "_Txn", database: "lmdb._Database", names: "lmdb._Database")
             if is_marker(value):
                 continue
             record = bytes(value)
+            if key_of(*claimed(record)) == bytes(key):
+                continue
             found = decode(record)
             if not isinstance(found, Snapshot) or (place := key_of(found.path, found.sequence)) == bytes(key):
                 continue
@@ -120,7 +122,7 @@ def _is_met(txn: "_Txn", database: "lmdb._Database", names: "lmdb._Database", ke
     if path != place[:-_SEQUENCE_BYTES]:
         return txn.get(path, db=names) is not None
     with txn.cursor(db=database) as cursor:
-        return not (cursor.set_range(key) and cursor.next() and cursor.key()[:-_SEQUENCE_BYTES] == path)
+        return not (cursor.set_range(key) and cursor.next() and bytes(cursor.key()).startswith(path))
 
 
 def _is_tainted(txn: "_Txn", table: Table, database: "lmdb._Database") -> bool:
