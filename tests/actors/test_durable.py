@@ -41,7 +41,7 @@ from treewarden.storage import (
     SnapshotMissing,
     SnapshotStore,
 )
-from treewarden.storage._codec import _crc32c as crc32c
+from treewarden.storage._codec import crc32c
 
 World = Any  # tests/actors/conftest.py
 

@@ -11,7 +11,7 @@ import lmdb
 import pytest
 
 from treewarden.storage import Holder, LmdbStore, MemoryStore, Operation, OwnerLock, Put, Table
-from treewarden.storage._codec import _crc32c as crc32c
+from treewarden.storage._codec import crc32c
 from treewarden.storage._lmdb_tables import digest_of
 
 WALL = 1_700_000_000.25

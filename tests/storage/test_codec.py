@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treewarden.storage import OperationRefused, Put, Snapshot
-from treewarden.storage._codec import Damaged, PreparedPut, TooNew, decode, encode, prepare
-from treewarden.storage._codec import _crc32c as crc32c
+from treewarden.storage._codec import Damaged, PreparedPut, TooNew, crc32c, decode, encode, prepare
 
 U64 = 2**64 - 1
 paths = st.text(st.characters(codec="utf-8"), min_size=1, max_size=60)

@@ -325,7 +325,7 @@ def a_later_layout(directory: Path) -> None:
         (a_damaged_meta_page, "not an LMDB file", "backup"),
         (an_emptied_file, "is empty", "backup"),
         (a_file_cut_short, "promises", "backup"),
-        (pages_overwritten, "MDB_CORRUPTED", "backup"),
+        (pages_overwritten, "is damaged", "backup"),
         (a_file_of_the_later_engine, "not an LMDB file", "backup"),
         (an_lmdb_file_of_somebody_else, "MDB_NOTFOUND", "backup"),
         (a_later_layout, "b'layout': b'3'", "start the release that wrote it"),

@@ -100,7 +100,7 @@ def test_the_figures_of_a_store(store: Path) -> None:
         "checkpoints": 0,
         "events": 0,
         "journal": 1,
-        "meta": 4,
+        "meta": 5,
         "names": 2,
         "quarantine": 0,
         "snap": 3,

@@ -44,6 +44,8 @@ __all__ = [
     "PreparedAppend",
     "PreparedPut",
     "TooNew",
+    "claimed",
+    "crc32c",
     "decode",
     "decode_row",
     "encode",
@@ -67,7 +69,7 @@ _U64: Final = 2**64 - 1
 
 _packb: Final = cast("Callable[[object], bytes]", msgpack.packb)  # pyright: ignore[reportUnknownMemberType]  # untyped
 _unpackb: Final = cast("Callable[..., object]", msgpack.unpackb)  # pyright: ignore[reportUnknownMemberType]  # untyped
-_crc32c: Final = cast("Callable[[bytes], int]", google_crc32c.value)  # pyright: ignore[reportUnknownMemberType]  # untyped
+crc32c: Final = cast("Callable[[bytes], int]", google_crc32c.value)  # pyright: ignore[reportUnknownMemberType]  # untyped
 
 
 @final
@@ -171,7 +173,7 @@ def encode(put: PreparedPut, *, sequence: int) -> bytes:
         len(put.body),
     )
     covered = b"".join((fixed, schema, path, put.body))
-    return covered + _CRC.pack(_crc32c(covered))
+    return covered + _CRC.pack(crc32c(covered))
 
 
 def decode(record: bytes) -> Snapshot | Damaged | TooNew:
@@ -181,7 +183,7 @@ def decode(record: bytes) -> Snapshot | Damaged | TooNew:
     if record[:4] != _MAGIC:
         return Damaged(f"it begins with {record[:4]!r}, not {_MAGIC!r}")
     covered, (written,) = record[: -_CRC.size], _CRC.unpack_from(record, len(record) - _CRC.size)
-    if (computed := _crc32c(covered)) != written:
+    if (computed := crc32c(covered)) != written:
         return Damaged(f"its checksum is {computed:08x}, the record says {written:08x}")
     # Only now: in bytes that do not add up, the format number means nothing.
     fields = _FIXED.unpack_from(covered)
@@ -208,6 +210,15 @@ def _decode_format_1(covered: bytes, fields: tuple[object, ...]) -> Snapshot | D
     return Snapshot(path, schema, version, generation, sequence, written_at, state)
 
 
+def claimed(record: bytes) -> tuple[str, int]:
+    """The path and the sequence that `record` seems to have; quick, and worth nothing if they matter: then `decode` it."""
+    if len(record) < _FIXED.size:
+        return "", 0
+    _, _, schema_length, path_length, _, _, sequence, *_ = _FIXED.unpack_from(record)
+    path_at = _FIXED.size + schema_length
+    return record[path_at : path_at + path_length].decode(errors="replace"), sequence
+
+
 def encode_row(row: PutRow) -> bytes:
     """The bytes to keep for `row`: its value, and a checksum over table, key and value."""
     return row.value + _CRC.pack(_row_checksum(row.table, row.key, row.value))
@@ -229,7 +240,7 @@ def decode_row(table: Table, key: bytes, kept: bytes) -> bytes:
 
 def _row_checksum(table: Table, key: bytes, value: bytes) -> int:
     # The key counts too: a sound value under another key is damage. Table names end at the NUL.
-    return _crc32c(b"".join((table.value.encode(), b"\0", key, value)))
+    return crc32c(b"".join((table.value.encode(), b"\0", key, value)))
 
 
 def _row_name(table: Table, key: bytes) -> str:

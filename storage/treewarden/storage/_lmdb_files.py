@@ -7,8 +7,8 @@ touch it: reading a mapped page beyond the end of the file is a SIGBUS (mmap(2))
 The format is 0.9's, always by an explicit `lib_version` (decision 0003): the environment variable
 LMDB_DEFAULT_LIB_VERSION changes the library's own default. A network file system is refused before
 anything is made on it; where the system does not list its mounts (macOS) none is known, and none is
-refused. Not found here: damage inside interior pages, which the 0.9 format does not checksum; every
-record carries its own checksum instead, and `verify_store` walks them all.
+refused. The 0.9 format does not checksum its pages: their structure is walked at every open, by
+`lmdb.verify`, which reads the file itself; what it cannot see is `examine`'s.
 """
 
 import errno
@@ -36,6 +36,7 @@ __all__ = [
     "LAYOUT",
     "LIB_VERSION",
     "MAX_DATABASES",
+    "RESTORE",
     "commit_failed",
     "find_problems",
     "free_bytes",
@@ -43,6 +44,7 @@ __all__ = [
     "open_environment",
     "reading",
     "refuse_truncated",
+    "reopen_environment",
     "unusable",
 ]
 
@@ -51,9 +53,10 @@ LAYOUT: Final = 2  # of the databases and keys; see `_lmdb_tables`
 DATABASES: Final = (b"meta", b"names", b"snap", b"quarantine", b"journal", b"checkpoints", b"values", b"events")
 
 MAX_DATABASES: Final = 16
+_LOCK_BYTES: Final = 8192  # as LMDB makes it for 126 readers, its default
 _LITTLE: Final = 2**20  # bytes; with less room than this a short write is put down to the full disk
 _verify: Final = cast("Callable[[str], list[str]]", lmdb.verify.verify)  # pyright: ignore[reportUnknownMemberType]  # untyped
-_RESTORE: Final = "restore the directory from a backup, or move it aside to begin with an empty store"
+RESTORE: Final = "restore the directory from a backup, or move it aside to begin with an empty store"
 _RETRY: Final = "nothing of this transaction was kept: mend the cause and commit again"
 _REMEDIES: Final[Mapping[int, str]] = {
     errno.EACCES: "give this user read and write access to it",
@@ -88,15 +91,15 @@ def open_environment(
         if not (directory / DATA_FILE).exists():
             _create(directory)
         elif (directory / DATA_FILE).stat().st_size == 0:
-            raise StoreUnusable(directory, f"{DATA_FILE} is empty: its contents were lost", _RESTORE)
-        return _open_checked(directory, map_size=map_size)
+            raise StoreUnusable(directory, f"{DATA_FILE} is empty: its contents were lost", RESTORE)
+        return _open_undamaged(directory, map_size=map_size)
     except (lmdb.Error, OSError) as error:
         raise unusable(directory, error) from error
 
 
 def unusable(directory: Path, error: Exception) -> StoreUnusable:
     """The refusal that tells what the engine or the system said of the store in `directory`."""
-    return StoreUnusable(directory, str(error) or type(error).__name__, _remedy(error, otherwise=_RESTORE))
+    return StoreUnusable(directory, str(error) or type(error).__name__, _remedy(error, otherwise=RESTORE))
 
 
 @contextmanager
@@ -105,13 +108,17 @@ def reading(directory: Path) -> Generator[None]:
     try:
         yield
     except lmdb.Error as error:
-        raise StoreUnusable(directory, f"reading failed: {error}", _remedy(error, otherwise=_RESTORE)) from error
+        raise StoreUnusable(directory, f"reading failed: {error}", _remedy(error, otherwise=RESTORE)) from error
 
 
 def commit_failed(directory: Path, error: Exception) -> CommitFailed:
     """The error that tells a caller why its transaction did not happen."""
-    kind = StoreFull if _is_disk_full(directory, error) else CommitFailed
-    failure = kind(directory, str(error) or type(error).__name__, _remedy(error, otherwise=_RETRY))
+    found = str(error) or type(error).__name__
+    failure = (
+        StoreFull(directory, found, _REMEDIES[errno.ENOSPC])
+        if _is_disk_full(directory, error)
+        else CommitFailed(directory, found, _remedy(error, otherwise=_RETRY))
+    )
     failure.__cause__ = error
     return failure
 
@@ -130,7 +137,8 @@ def _is_disk_full(directory: Path, error: Exception) -> bool:
     return code == errno.EIO and free_bytes(directory) < _LITTLE
 
 
-def _open_checked(directory: Path, *, map_size: int) -> lmdb.Environment:
+def reopen_environment(directory: Path, *, map_size: int) -> lmdb.Environment:
+    """Open the store in `directory` as `open_environment` does, but believe it: this process wrote it last."""
     environment = _open(directory, map_size=map_size)
     try:
         keep_from_children(directory)
@@ -142,7 +150,26 @@ def _open_checked(directory: Path, *, map_size: int) -> lmdb.Environment:
     return environment
 
 
+def _open_undamaged(directory: Path, *, map_size: int) -> lmdb.Environment:
+    environment = reopen_environment(directory, map_size=map_size)
+    try:
+        _refuse_damaged(directory, environment)
+    except BaseException:
+        environment.close()
+        raise
+    return environment
+
+
+def _refuse_damaged(directory: Path, environment: lmdb.Environment) -> None:
+    # The engine trusts its pages: damage in them is a crash, or a path that is not found, and no error.
+    with environment.begin():
+        problems = find_problems(directory / DATA_FILE)
+    if problems:
+        raise StoreUnusable(directory, f"{DATA_FILE} is damaged: {problems[0]}", RESTORE)
+
+
 def _open(directory: Path, *, map_size: int) -> lmdb.Environment:
+    _reserve_lock_file(directory)
     # sync stays on and writemap off: an acknowledgement means "on disk", and a stray write of
     # this process must not reach the file (lmdb.h, MDB_WRITEMAP).
     return lmdb.Environment(
@@ -152,6 +179,15 @@ def _open(directory: Path, *, map_size: int) -> lmdb.Environment:
         mode=0o600,
         lib_version=LIB_VERSION,
     )
+
+
+def _reserve_lock_file(directory: Path) -> None:
+    """Take the room of the lock file now: LMDB writes to it through a map, and on a full disk that is a SIGBUS."""
+    descriptor = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, _LOCK_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def _create(directory: Path) -> None:
@@ -197,7 +233,7 @@ def refuse_truncated(directory: Path, environment: lmdb.Environment) -> None:
         problems = find_problems(data)
     if problems:
         raise StoreUnusable(
-            directory, f"{DATA_FILE} has {found} bytes where its meta page promises {claimed} ({problems[0]})", _RESTORE
+            directory, f"{DATA_FILE} has {found} bytes where its meta page promises {claimed} ({problems[0]})", RESTORE
         )
 
 

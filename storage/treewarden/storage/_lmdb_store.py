@@ -35,9 +35,10 @@ from treewarden.storage._errors import (
     StoreFull,
     StoreUnusable,
 )
+from treewarden.storage._examination import examine
 from treewarden.storage._file_system import OnNetwork
 from treewarden.storage._group_commit import Intake, Pending, Submitted, settle
-from treewarden.storage._lmdb_files import commit_failed, free_bytes, open_environment, reading
+from treewarden.storage._lmdb_files import commit_failed, free_bytes, open_environment, reading, reopen_environment
 from treewarden.storage._lmdb_tables import Shelf, Tables, digest_of
 from treewarden.storage._shelf import judge, judge_journal, judge_older, judge_row
 
@@ -60,7 +61,6 @@ class LmdbStore:
         self, directory: Path, *, wall: Callable[[], float], map_size: int, on_network: OnNetwork = OnNetwork.REFUSE
     ) -> None:
         self._directory = directory
-        self._on_network = on_network
         self._wall = wall
         self._pid = os.getpid()
         self._intake = Intake()
@@ -72,6 +72,7 @@ class LmdbStore:
         self._environment = open_environment(directory, map_size=map_size, on_network=on_network)
         try:
             self._tables = Tables(directory, self._environment)
+            self._tainted = examine(directory, self._environment)
         except BaseException:
             self._environment.close()
             raise
@@ -189,7 +190,13 @@ class LmdbStore:
     def row(self, table: Table, key: bytes) -> bytes | None:
         """Read one row; see `SnapshotStore.row`."""
         kept = self._read(lambda tables, txn: tables.table_row(txn, table, key))
-        return None if kept is None else decode_row(table, key, kept)
+        if kept is not None:
+            return decode_row(table, key, kept)
+        if table in self._tainted:
+            raise RowCorrupt(
+                table.value, key, "there is none, but a row of this table is damaged, which may be this one"
+            )
+        return None
 
     def rows(self, table: Table, *, after: bytes = b"", limit: int) -> list[TableRow | RowCorrupt]:
         """Read rows in the order of their keys; see `SnapshotStore.rows`."""
@@ -374,5 +381,5 @@ class LmdbStore:
     def _reopen(self) -> None:
         with self._map_lock:
             self._environment.close()
-            self._environment = open_environment(self._directory, map_size=self._map_size, on_network=self._on_network)
+            self._environment = reopen_environment(self._directory, map_size=self._map_size)
             self._tables = Tables(self._directory, self._environment)

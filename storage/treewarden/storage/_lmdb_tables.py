@@ -1,6 +1,6 @@
 """The databases of an LMDB store, and what a transaction does to them.
 
-    meta        store_id, lib_version, layout, sequence (the highest used, u64)
+    meta        store_id, lib_version, layout, sequence (the highest used, u64), stamp (see `stamp`)
     names       digest of a path -> the path; checks itself, since the digest is the key
     snap        digest + sequence (u64) -> a record, or the marker of a quarantined one
     journal     digest + sequence (u64) -> a record, one entry
@@ -29,6 +29,7 @@ from treewarden.storage._codec import (
     Prepared,
     PreparedAppend,
     PreparedPut,
+    crc32c,
     decode,
     encode,
     encode_row,
@@ -38,10 +39,11 @@ from treewarden.storage._errors import StoreUnusable
 from treewarden.storage._lmdb_files import DATABASES, LAYOUT, LIB_VERSION, reading
 from treewarden.storage._shelf import QUARANTINED, Place, Row, surplus, trims_journal
 
-__all__ = ["Shelf", "Shelves", "Tables", "digest_of"]
+__all__ = ["Shelf", "Shelves", "Tables", "digest_of", "is_marker", "key_of", "stamp", "stamp_problem", "stamped"]
 
 _ABOVE_ANY_SEQUENCE: Final = b"\xff" * 8
 _DIGEST_BYTES: Final = 16
+_STAMPED: Final = (b"store_id", b"lib_version", b"layout", b"sequence")
 _LAYOUTS: Final = (b"1", b"%d" % LAYOUT)  # what can be opened
 
 _Txn: TypeAlias = "lmdb.Transaction[memoryview]"  # generic in its stub only
@@ -86,7 +88,7 @@ class Shelves:
                 f"its meta database says {found}",
                 f"expected layout {LAYOUT} and lib_version {LIB_VERSION}: start the release that wrote it",
             )
-        self.store_id: Final = store_id.decode()
+        self.store_id: Final = store_id.decode(errors="replace")
         self.layout: Final = int(layout)
         with reading(directory):
             self.names: Final = environment.open_db(b"names", txn=txn, create=False)
@@ -136,16 +138,17 @@ class Tables:
 
     def _upgrade(self, environment: lmdb.Environment) -> None:
         """From layout 1: add what it lacks. In one transaction: a store is of one layout or the other."""
-        with environment.begin(write=True) as txn:
+        with environment.begin(write=True, buffers=True) as txn:
             for name in DATABASES:
                 environment.open_db(name, txn=txn)
             txn.put(b"layout", b"%d" % LAYOUT, db=self._meta)
+            stamp(txn, self._meta)
 
     # Writing
 
     def apply(self, txn: _Txn, commits: Iterable[tuple[Prepared, ...]]) -> list[int]:
         """Carry out the operations of `commits` in order; the highest sequence used after each."""
-        sequence = int.from_bytes(txn.get(b"sequence", bytes(8), db=self._meta), "big")
+        sequence = int.from_bytes(txn.get(b"sequence", bytes(8), db=self._meta), "big")  # the stamp proves it is there
         answers: list[int] = []
         # Most stores keep no journal, and then no snapshot need look for entries that it makes superfluous.
         journals = txn.stat(self._journal)["entries"] > 0
@@ -170,6 +173,9 @@ class Tables:
                     case CutJournal(path, bad):
                         self._cut(txn, digest_of(path), bad)
                     case PutRow(table, key):
+                        # LMDB would write a smaller value over a large one of the same transaction, keep all of
+                        # its pages, and `lmdb.verify` would call the file damaged.
+                        txn.delete(key, db=self._rows[table])
                         txn.put(key, encode_row(operation), db=self._rows[table])
                     case DropRow(table, key):
                         txn.delete(key, db=self._rows[table])
@@ -177,11 +183,12 @@ class Tables:
                         assert_never(operation)
             answers.append(sequence)
         txn.put(b"sequence", sequence.to_bytes(8, "big"), db=self._meta)
+        stamp(txn, self._meta)
         return answers
 
     def touch(self, txn: _Txn) -> None:
         """Write something that changes nothing: whether it can be committed tells whether there is room."""
-        txn.put(b"sequence", bytes(txn.get(b"sequence", bytes(8), db=self._meta)), db=self._meta)
+        stamp(txn, self._meta)
 
     # Reading
 
@@ -232,7 +239,7 @@ class Tables:
     def _put(self, txn: _Txn, put: PreparedPut, sequence: int) -> Collection[int]:
         """Put the snapshot; the sequences of those that stay below it, one at most."""
         digest = digest_of(put.path)
-        earlier = [Place(older, _is_marker(value)) for older, value in _walk(txn, self._snap, digest)]
+        earlier = [Place(older, is_marker(value)) for older, value in _walk(txn, self._snap, digest)]
         gone = surplus(earlier)
         self._drop(txn, self._snap, digest, gone)
         if not earlier:
@@ -265,7 +272,7 @@ class Tables:
 
     def _move_aside(self, txn: _Txn, key: bytes) -> None:
         record = txn.get(key, db=self._snap)
-        if record is None or _is_marker(record):
+        if record is None or is_marker(record):
             return
         # Copied before the first write: a write may move the page that the view looks into.
         kept = bytes(record)
@@ -295,8 +302,42 @@ def _walk(txn: _Txn, database: "lmdb._Database", digest: bytes, *, start: int = 
                 yield int.from_bytes(key[_DIGEST_BYTES:], "big"), value
 
 
-def _is_marker(value: memoryview) -> bool:
+def stamp(txn: _Txn, meta: "lmdb._Database") -> None:
+    """Write down which transaction this is, with a checksum over the whole meta database; every write ends with it."""
+    txn.put(b"stamp", (number := txn.id().to_bytes(8, "big")) + _meta_checksum(txn, meta, number), db=meta)
+
+
+def stamped(txn: _Txn, meta: "lmdb._Database") -> int:
+    """The transaction that was written down last; 0 if none was."""
+    return int.from_bytes(txn.get(b"stamp", b"", db=meta)[:8], "big")
+
+
+def stamp_problem(txn: _Txn, meta: "lmdb._Database", *, last: int) -> str | None:
+    """What is wrong with the meta database of a file whose last transaction is `last`; None if nothing is."""
+    kept = bytes(txn.get(b"stamp", b"", db=meta))
+    if not kept:
+        return None  # of a layout or a creation that had none yet: the first commit writes it
+    if kept[8:] != _meta_checksum(txn, meta, kept[:8]):
+        return "its meta database does not add up"
+    # A compacted copy begins to count anew. By an odd number it is somebody else who wrote: odd and even
+    # numbers have a meta page each, so a root that is older than its number is that by an even one.
+    if last != (written := int.from_bytes(kept[:8], "big")) and last > 1 and (last - written) % 2 == 0:
+        return f"its meta pages say transaction {last}, what they lead to is of transaction {written}"
+    return None
+
+
+def _meta_checksum(txn: _Txn, meta: "lmdb._Database", number: bytes) -> bytes:
+    named = (name + bytes(txn.get(name, b"", db=meta)) for name in _STAMPED)
+    return crc32c(b"\0".join((number, *named))).to_bytes(4, "big")
+
+
+def is_marker(value: memoryview) -> bool:
     return len(value) == len(QUARANTINED) and bytes(value) == QUARANTINED
+
+
+def key_of(path: str, sequence: int) -> bytes:
+    """The key of the record `sequence` of `path`."""
+    return _key(digest_of(path), sequence)
 
 
 def _key(digest: bytes, sequence: int) -> bytes:
