@@ -36,7 +36,7 @@ from treewarden.storage._codec import (
 from treewarden.storage._contract import CutJournal, Discard, DropRow, PutRow, Quarantine, Snapshot, Table
 from treewarden.storage._errors import StoreUnusable
 from treewarden.storage._lmdb_files import DATABASES, LAYOUT, LIB_VERSION, reading
-from treewarden.storage._shelf import QUARANTINED, Place, Row, surplus, trims_journal
+from treewarden.storage._shelf import QUARANTINED, Row, surplus, trims_journal
 
 __all__ = ["Shelf", "Shelves", "Tables", "digest_of"]
 
@@ -45,6 +45,7 @@ _DIGEST_BYTES: Final = 16
 _LAYOUTS: Final = (b"1", b"%d" % LAYOUT)  # what can be opened
 
 _Txn: TypeAlias = "lmdb.Transaction[memoryview]"  # generic in its stub only
+_Cursor: TypeAlias = "lmdb.Cursor[memoryview]"
 
 
 @final
@@ -149,33 +150,34 @@ class Tables:
         answers: list[int] = []
         # Most stores keep no journal, and then no snapshot need look for entries that it makes superfluous.
         journals = txn.stat(self._journal)["entries"] > 0
-        for operations in commits:
-            for operation in operations:
-                match operation:
-                    case PreparedPut():
-                        sequence += 1
-                        fallbacks = self._put(txn, operation, sequence)
-                        if journals:
-                            self._trim_journal(txn, operation.path, fallbacks)
-                    case PreparedAppend(entry):
-                        sequence += 1
-                        journals = True
-                        digest = digest_of(entry.path)
-                        txn.put(_key(digest, sequence), encode(entry, sequence=sequence), db=self._journal)
-                        self._note_name(txn, digest, entry.path)
-                    case Discard(path):
-                        self._discard(txn, digest_of(path))
-                    case Quarantine(path, bad):
-                        self._move_aside(txn, _key(digest_of(path), bad))
-                    case CutJournal(path, bad):
-                        self._cut(txn, digest_of(path), bad)
-                    case PutRow(table, key):
-                        txn.put(key, encode_row(operation), db=self._rows[table])
-                    case DropRow(table, key):
-                        txn.delete(key, db=self._rows[table])
-                    case _:
-                        assert_never(operation)
-            answers.append(sequence)
+        with txn.cursor(db=self._snap) as snap:  # one for all: making it costs more than a step of it
+            for operations in commits:
+                for operation in operations:
+                    match operation:
+                        case PreparedPut():
+                            sequence += 1
+                            digest, fallbacks = self._put(txn, snap, operation, sequence)
+                            if journals:
+                                self._trim_journal(txn, digest, operation.path, fallbacks)
+                        case PreparedAppend(entry):
+                            sequence += 1
+                            journals = True
+                            digest = digest_of(entry.path)
+                            txn.put(_key(digest, sequence), encode(entry, sequence=sequence), db=self._journal)
+                            self._note_name(txn, digest, entry.path)
+                        case Discard(path):
+                            self._discard(txn, digest_of(path))
+                        case Quarantine(path, bad):
+                            self._move_aside(txn, _key(digest_of(path), bad))
+                        case CutJournal(path, bad):
+                            self._cut(txn, digest_of(path), bad)
+                        case PutRow(table, key):
+                            txn.put(key, encode_row(operation), db=self._rows[table])
+                        case DropRow(table, key):
+                            txn.delete(key, db=self._rows[table])
+                        case _:
+                            assert_never(operation)
+                answers.append(sequence)
         txn.put(b"sequence", sequence.to_bytes(8, "big"), db=self._meta)
         return answers
 
@@ -229,27 +231,38 @@ class Tables:
 
     # Parts of writing
 
-    def _put(self, txn: _Txn, put: PreparedPut, sequence: int) -> Collection[int]:
-        """Put the snapshot; the sequences of those that stay below it, one at most."""
+    def _put(self, txn: _Txn, snap: _Cursor, put: PreparedPut, sequence: int) -> tuple[bytes, Collection[bytes]]:
+        """Put the snapshot; its digest, and the keys of those that stay below it, one at most."""
         digest = digest_of(put.path)
-        earlier = [Place(older, _is_marker(value)) for older, value in _walk(txn, self._snap, digest)]
-        gone = surplus(earlier)
-        self._drop(txn, self._snap, digest, gone)
+        earlier: list[bytes] = []  # keys: they sort as the sequences in them do
+        quarantined: list[bytes] = []
+        if snap.set_range(digest):
+            for found, value in snap.iternext():
+                key = bytes(found)
+                if not key.startswith(digest):
+                    break
+                earlier.append(key)
+                if _is_marker(value):
+                    quarantined.append(key)
+        gone = surplus(earlier, quarantined=quarantined)
+        for key in gone:
+            if snap.set_key(key):
+                snap.delete()
         if not earlier:
             self._note_name(txn, digest, put.path)
-        txn.put(_key(digest, sequence), encode(put, sequence=sequence), db=self._snap)
-        return {place.sequence for place in earlier}.difference(gone)
+        snap.put(_key(digest, sequence), encode(put, sequence=sequence))
+        return digest, [key for key in earlier if key not in gone]
 
     def _note_name(self, txn: _Txn, digest: bytes, path: str) -> None:
         txn.put(digest, path.encode(), db=self._names, overwrite=False)
 
-    def _trim_journal(self, txn: _Txn, path: str, fallbacks: Collection[int]) -> None:
+    def _trim_journal(self, txn: _Txn, digest: bytes, path: str, fallbacks: Collection[bytes]) -> None:
         """Drop the entries that the fallback covers, once it was read back: they may be needed in its place."""
-        digest = digest_of(path)
-        for fallback in fallbacks:
+        for key in fallbacks:
+            fallback = int.from_bytes(key[_DIGEST_BYTES:], "big")
             covered = [entry for entry, _ in _walk(txn, self._journal, digest) if entry <= fallback]
             if covered:
-                kept = txn.get(_key(digest, fallback), b"", db=self._snap)
+                kept = txn.get(key, b"", db=self._snap)
                 if trims_journal(path, Row(fallback, bytes(kept))):
                     self._drop(txn, self._journal, digest, covered)
 

@@ -39,7 +39,6 @@ from treewarden.storage._errors import RowCorrupt, SnapshotCorrupt, SnapshotMiss
 from treewarden.storage._group_commit import settle
 from treewarden.storage._shelf import (
     QUARANTINED,
-    Place,
     Row,
     judge,
     judge_journal,
@@ -186,7 +185,8 @@ class MemoryStore:
             case PreparedPut(path=path):
                 self._sequence += 1
                 shelf = self._shelves.setdefault(path, {})
-                for older in surplus(Place(sequence, record == QUARANTINED) for sequence, record in shelf.items()):
+                quarantined = [place for place, record in shelf.items() if record == QUARANTINED]
+                for older in surplus(sorted(shelf), quarantined=quarantined):
                     del shelf[older]
                 self._trim_journal(path, shelf)
                 shelf[self._sequence] = encode(operation, sequence=self._sequence)

@@ -5,9 +5,9 @@ leaves a marker in its place, so the newest place of a shelf tells alone whether
 blocked. No input or output, no clock.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, final
+from typing import Final, TypeVar, final
 
 from treewarden.storage._codec import FORMAT, Damaged, TooNew, decode, decode_row
 from treewarden.storage._contract import Journal, JournalDamage, JournalEntry, Snapshot, Table, TableRow
@@ -15,7 +15,6 @@ from treewarden.storage._errors import RowCorrupt, SchemaTooNew, SnapshotCorrupt
 
 __all__ = [
     "QUARANTINED",
-    "Place",
     "Row",
     "judge",
     "judge_journal",
@@ -27,6 +26,8 @@ __all__ = [
 
 QUARANTINED: Final = b"quarantined"  # stands where a record was; no record begins so (see `_codec`)
 
+P = TypeVar("P", int, bytes)  # a place: a sequence, or the key with it
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,6 @@ class Row:
 
     sequence: int
     record: bytes
-
-
-class Place(NamedTuple):  # made for each place of each snapshot that is put: a dataclass would cost three times that
-    """A place of a shelf without its contents."""
-
-    sequence: int
-    is_quarantined: bool
 
 
 def judge(path: str, rows: Sequence[Row]) -> Snapshot | SnapshotCorrupt:
@@ -107,14 +101,16 @@ def trims_journal(path: str, fallback: Row) -> bool:
         return False
 
 
-def surplus(earlier: Iterable[Place]) -> tuple[int, ...]:
-    """The sequences that go when a newer snapshot is put on top of `earlier`.
+def surplus(earlier: Sequence[P], *, quarantined: Collection[P]) -> Sequence[P]:
+    """The places of `earlier`, ascending, that go when a newer snapshot is put on top of them.
 
-    One earlier record stays as the fallback; markers go, since what is newer lifts the block.
+    One earlier record stays as the fallback; those `quarantined` go, markers, since what is newer
+    lifts the block.
     """
-    places = tuple(earlier)
-    fallback = max((place.sequence for place in places if not place.is_quarantined), default=None)
-    return tuple(place.sequence for place in places if place.sequence != fallback)
+    if not quarantined:
+        return earlier[:-1]
+    fallback = next((place for place in reversed(earlier) if place not in quarantined), None)
+    return [place for place in earlier if place != fallback]
 
 
 def _believed(path: str, row: Row) -> Snapshot | Damaged:
