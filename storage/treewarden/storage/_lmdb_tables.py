@@ -16,7 +16,7 @@ transaction.
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,7 +144,7 @@ class Tables:
 
     # Writing
 
-    def apply(self, txn: _Txn, commits: Iterable[tuple[Prepared, ...]]) -> list[int]:
+    def apply(self, txn: _Txn, commits: Iterable[Sequence[Prepared]]) -> list[int]:
         """Carry out the operations of `commits` in order; the highest sequence used after each."""
         sequence = int.from_bytes(txn.get(b"sequence", bytes(8), db=self._meta), "big")
         answers: list[int] = []
