@@ -15,12 +15,11 @@ is given and copies out what it returns. Nothing here is thread-safe: the caller
 transaction.
 """
 
-import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
-from typing import Final, TypeAlias, assert_never, final
+from typing import Final, NamedTuple, TypeAlias, assert_never, final
 
 import lmdb
 
@@ -48,9 +47,7 @@ _Txn: TypeAlias = "lmdb.Transaction[memoryview]"  # generic in its stub only
 _Cursor: TypeAlias = "lmdb.Cursor[memoryview]"
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class Shelf:
+class Shelf(NamedTuple):
     """The rows of one path, newest first, copied out of a transaction."""
 
     digest: bytes
@@ -60,7 +57,7 @@ class Shelf:
 
 def digest_of(path: str) -> bytes:
     """The key prefix of `path`. Text that no record can name has a digest too, and is never found."""
-    return hashlib.blake2b(path.encode(errors="surrogatepass"), digest_size=_DIGEST_BYTES).digest()
+    return _digest(path.encode("utf-8", "surrogatepass"))
 
 
 @final
@@ -101,7 +98,7 @@ class Shelves:
     def shelves_after(self, txn: _Txn, digest: bytes | None, *, limit: int) -> list[Shelf]:
         """Up to `limit` shelves whose digests are above `digest`, in their order; fewer only at the end."""
         shelves: list[Shelf] = []
-        with txn.cursor(db=self.snap) as cursor:
+        with txn.cursor(db=self.snap) as cursor, txn.cursor(db=self.names) as names:
             found = cursor.first() if digest is None else cursor.set_range(digest + _ABOVE_ANY_SEQUENCE)
             while found and len(shelves) < limit:
                 key = bytes(cursor.key())
@@ -111,7 +108,7 @@ class Shelves:
                     found = cursor.next()
                     key = bytes(cursor.key())
                 rows.reverse()
-                name = txn.get(following, db=self.names)
+                name = names.get(following)
                 shelves.append(Shelf(following, _path_of(following, name, rows), tuple(rows)))
         return shelves
 
@@ -293,6 +290,10 @@ class Tables:
             self._drop(txn, self._journal, digest, [later for later, _ in entries])
 
 
+def _digest(path: bytes) -> bytes:
+    return blake2b(path, digest_size=_DIGEST_BYTES).digest()
+
+
 def _keys(txn: _Txn, database: "lmdb._Database") -> Iterator[memoryview]:
     with txn.cursor(db=database) as cursor:
         yield from cursor.iternext(keys=True, values=False)
@@ -318,8 +319,8 @@ def _key(digest: bytes, sequence: int) -> bytes:
 
 def _path_of(digest: bytes, name: memoryview | None, rows: Iterable[Row]) -> str:
     """The path that has `digest`: as `names` says, else as a readable record says, else a description."""
-    if name is not None and digest_of(path := bytes(name).decode(errors="replace")) == digest:
-        return path
+    if name is not None and _digest(kept := bytes(name)) == digest:
+        return kept.decode(errors="replace")
     recorded = (found.path for row in rows if isinstance(found := decode(row.record), Snapshot))
     matching = (path for path in recorded if digest_of(path) == digest)
     return next(matching, f"<unknown path with digest {digest.hex()}>")

@@ -6,8 +6,7 @@ blocked. No input or output, no clock.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Final, TypeVar, final
+from typing import Final, NamedTuple, TypeVar
 
 from treewarden.storage._codec import FORMAT, Damaged, TooNew, decode, decode_row
 from treewarden.storage._contract import Journal, JournalDamage, JournalEntry, Snapshot, Table, TableRow
@@ -29,9 +28,7 @@ QUARANTINED: Final = b"quarantined"  # stands where a record was; no record begi
 P = TypeVar("P", int, bytes)  # a place: a sequence, or the key with it
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):  # made for each record that is read: a frozen dataclass would cost twice that
     """What stands at one place of a shelf: a record, or `QUARANTINED`."""
 
     sequence: int
@@ -117,11 +114,13 @@ def _believed(path: str, row: Row) -> Snapshot | Damaged:
     if row.record == QUARANTINED:
         return Damaged("it was quarantined, and nothing newer was put since")
     match decode(row.record):
-        case Snapshot() as snapshot if snapshot.path != path:
-            return Damaged(f"it belongs to {snapshot.path!r}")
-        case Snapshot() as snapshot if snapshot.sequence != row.sequence:
-            return Damaged(f"it is record {snapshot.sequence}")
-        case Snapshot() | Damaged() as believed:
-            return believed
+        case Snapshot() as snapshot:
+            if snapshot.path != path:
+                return Damaged(f"it belongs to {snapshot.path!r}")
+            if snapshot.sequence != row.sequence:
+                return Damaged(f"it is record {snapshot.sequence}")
+            return snapshot
+        case Damaged() as damaged:
+            return damaged
         case TooNew(found):
             raise SchemaTooNew(path, row.sequence, found=found, known=FORMAT)
