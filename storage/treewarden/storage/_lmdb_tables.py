@@ -15,9 +15,10 @@ is given and copies out what it returns. Nothing here is thread-safe: the caller
 transaction.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from hashlib import blake2b
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias, assert_never, final
 
@@ -35,7 +36,7 @@ from treewarden.storage._codec import (
 from treewarden.storage._contract import CutJournal, Discard, DropRow, PutRow, Quarantine, Snapshot, Table
 from treewarden.storage._errors import StoreUnusable
 from treewarden.storage._lmdb_files import DATABASES, LAYOUT, LIB_VERSION, reading
-from treewarden.storage._shelf import QUARANTINED, Row, surplus, trims_journal
+from treewarden.storage._shelf import QUARANTINED, Row, fallback_and_surplus, trims_journal
 
 __all__ = ["Shelf", "Shelves", "Tables", "digest_of"]
 
@@ -99,17 +100,11 @@ class Shelves:
         """Up to `limit` shelves whose digests are above `digest`, in their order; fewer only at the end."""
         shelves: list[Shelf] = []
         with txn.cursor(db=self.snap) as cursor, txn.cursor(db=self.names) as names:
-            found = cursor.first() if digest is None else cursor.set_range(digest + _ABOVE_ANY_SEQUENCE)
-            while found and len(shelves) < limit:
-                key = bytes(cursor.key())
-                following, rows = key[:_DIGEST_BYTES], list[Row]()
-                while found and key.startswith(following):
-                    rows.append(Row(int.from_bytes(key[_DIGEST_BYTES:], "big"), bytes(cursor.value())))
-                    found = cursor.next()
-                    key = bytes(cursor.key())
-                rows.reverse()
-                name = names.get(following)
-                shelves.append(Shelf(following, _path_of(following, name, rows), tuple(rows)))
+            if cursor.first() if digest is None else cursor.set_range(digest + _ABOVE_ANY_SEQUENCE):
+                for following, places in islice(groupby(cursor.iternext(), _digest_in), limit):
+                    rows = [Row(_sequence_in(key), bytes(value)) for key, value in places]
+                    rows.reverse()
+                    shelves.append(Shelf(following, _path_of(following, names.get(following), rows), tuple(rows)))
         return shelves
 
 
@@ -153,9 +148,9 @@ class Tables:
                     match operation:
                         case PreparedPut():
                             sequence += 1
-                            digest, fallbacks = self._put(txn, snap, operation, sequence)
-                            if journals:
-                                self._trim_journal(txn, digest, operation.path, fallbacks)
+                            fallback = self._put(txn, snap, operation, sequence)
+                            if journals and fallback is not None:
+                                self._trim_journal(txn, operation.path, fallback)
                         case PreparedAppend(entry):
                             sequence += 1
                             journals = True
@@ -228,8 +223,8 @@ class Tables:
 
     # Parts of writing
 
-    def _put(self, txn: _Txn, snap: _Cursor, put: PreparedPut, sequence: int) -> tuple[bytes, Collection[bytes]]:
-        """Put the snapshot; its digest, and the keys of those that stay below it, one at most."""
+    def _put(self, txn: _Txn, snap: _Cursor, put: PreparedPut, sequence: int) -> bytes | None:
+        """Put the snapshot; the key of the one that stays below it, if one does."""
         digest = digest_of(put.path)
         earlier: list[bytes] = []  # keys: they sort as the sequences in them do
         quarantined: list[bytes] = []
@@ -241,27 +236,24 @@ class Tables:
                 earlier.append(key)
                 if _is_marker(value):
                     quarantined.append(key)
-        gone = surplus(earlier, quarantined=quarantined)
+        fallback, gone = fallback_and_surplus(earlier, quarantined=quarantined)
         for key in gone:
             if snap.set_key(key):
                 snap.delete()
         if not earlier:
             self._note_name(txn, digest, put.path)
         snap.put(_key(digest, sequence), encode(put, sequence=sequence))
-        return digest, [key for key in earlier if key not in gone]
+        return fallback
 
     def _note_name(self, txn: _Txn, digest: bytes, path: str) -> None:
         txn.put(digest, path.encode(), db=self._names, overwrite=False)
 
-    def _trim_journal(self, txn: _Txn, digest: bytes, path: str, fallbacks: Collection[bytes]) -> None:
-        """Drop the entries that the fallback covers, once it was read back: they may be needed in its place."""
-        for key in fallbacks:
-            fallback = int.from_bytes(key[_DIGEST_BYTES:], "big")
-            covered = [entry for entry, _ in _walk(txn, self._journal, digest) if entry <= fallback]
-            if covered:
-                kept = txn.get(key, b"", db=self._snap)
-                if trims_journal(path, Row(fallback, bytes(kept))):
-                    self._drop(txn, self._journal, digest, covered)
+    def _trim_journal(self, txn: _Txn, path: str, key: bytes) -> None:
+        """Drop the entries that the fallback under `key` covers, once it was read back: they may be needed in its place."""
+        digest, fallback = key[:_DIGEST_BYTES], _sequence_in(key)
+        covered = [entry for entry, _ in _walk(txn, self._journal, digest) if entry <= fallback]
+        if covered and trims_journal(path, Row(fallback, bytes(txn.get(key, b"", db=self._snap)))):
+            self._drop(txn, self._journal, digest, covered)
 
     def _discard(self, txn: _Txn, digest: bytes) -> None:
         for database in (self._snap, self._journal):
@@ -306,7 +298,15 @@ def _walk(txn: _Txn, database: "lmdb._Database", digest: bytes, *, start: int = 
             for key, value in cursor.iternext():
                 if bytes(key[:_DIGEST_BYTES]) != digest:
                     return
-                yield int.from_bytes(key[_DIGEST_BYTES:], "big"), value
+                yield _sequence_in(key), value
+
+
+def _digest_in(place: tuple[memoryview, memoryview]) -> bytes:
+    return bytes(place[0][:_DIGEST_BYTES])
+
+
+def _sequence_in(key: memoryview | bytes) -> int:
+    return int.from_bytes(key[_DIGEST_BYTES:], "big")
 
 
 def _is_marker(value: memoryview) -> bool:

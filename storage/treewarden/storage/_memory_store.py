@@ -40,11 +40,11 @@ from treewarden.storage._group_commit import settle
 from treewarden.storage._shelf import (
     QUARANTINED,
     Row,
+    fallback_and_surplus,
     judge,
     judge_journal,
     judge_older,
     judge_row,
-    surplus,
     trims_journal,
 )
 
@@ -186,7 +186,8 @@ class MemoryStore:
                 self._sequence += 1
                 shelf = self._shelves.setdefault(path, {})
                 quarantined = [place for place, record in shelf.items() if record == QUARANTINED]
-                for older in surplus(sorted(shelf), quarantined=quarantined):
+                _, gone = fallback_and_surplus(sorted(shelf), quarantined=quarantined)
+                for older in gone:
                     del shelf[older]
                 self._trim_journal(path, shelf)
                 shelf[self._sequence] = encode(operation, sequence=self._sequence)

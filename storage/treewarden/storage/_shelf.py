@@ -15,11 +15,11 @@ from treewarden.storage._errors import RowCorrupt, SchemaTooNew, SnapshotCorrupt
 __all__ = [
     "QUARANTINED",
     "Row",
+    "fallback_and_surplus",
     "judge",
     "judge_journal",
     "judge_older",
     "judge_row",
-    "surplus",
     "trims_journal",
 ]
 
@@ -98,16 +98,16 @@ def trims_journal(path: str, fallback: Row) -> bool:
         return False
 
 
-def surplus(earlier: Sequence[P], *, quarantined: Collection[P]) -> Sequence[P]:
-    """The places of `earlier`, ascending, that go when a newer snapshot is put on top of them.
+def fallback_and_surplus(earlier: Sequence[P], *, quarantined: Collection[P]) -> tuple[P | None, Sequence[P]]:
+    """Which of the places `earlier`, ascending, stays and which go when a newer snapshot is put on top of them.
 
     One earlier record stays as the fallback; those `quarantined` go, markers, since what is newer
     lifts the block.
     """
     if not quarantined:
-        return earlier[:-1]
+        return (earlier[-1], earlier[:-1]) if earlier else (None, earlier)
     fallback = next((place for place in reversed(earlier) if place not in quarantined), None)
-    return [place for place in earlier if place != fallback]
+    return fallback, [place for place in earlier if place != fallback]
 
 
 def _believed(path: str, row: Row) -> Snapshot | Damaged:
