@@ -228,14 +228,12 @@ class Tables:
         digest = digest_of(put.path)
         earlier: list[bytes] = []  # keys: they sort as the sequences in them do
         quarantined: list[bytes] = []
-        if snap.set_range(digest):
-            for found, value in snap.iternext():
-                key = bytes(found)
-                if not key.startswith(digest):
-                    break
-                earlier.append(key)
-                if _is_marker(value):
-                    quarantined.append(key)
+        found = snap.set_range(digest)
+        while found and (key := bytes(snap.key())).startswith(digest):
+            earlier.append(key)
+            if _is_marker(snap.value()):
+                quarantined.append(key)
+            found = snap.next()
         fallback, gone = fallback_and_surplus(earlier, quarantined=quarantined)
         for key in gone:
             if snap.set_key(key):
