@@ -18,6 +18,7 @@ from pathlib import Path
 import actor_ask
 import ask
 import ask_inline
+import checkpoint
 import cli_help
 import crash_memory
 import crash_restart
@@ -25,10 +26,12 @@ import fairness
 import idle
 import importing
 import memory
+import recovery
 import respawn
 import restart_group
 import ring
 import scale
+import snapshots
 import start_child
 import stress
 import tell
@@ -50,6 +53,9 @@ BENCHMARKS: dict[str, Callable[[Effort], list[Row]]] = {
     "restart-group": restart_group.measure,
     "crash-memory": crash_memory.measure,
     "respawn": respawn.measure,
+    "snapshots": snapshots.measure,
+    "recovery": recovery.measure,
+    "checkpoint": checkpoint.measure,
     "timers": timers.measure,
     "fairness": fairness.measure,
     "stress": stress.measure,

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ Hold = Callable[[LmdbStore], Callable[[], None]]
 
 
 def pending(size: int) -> Pending:
-    return Pending(tuple(Discard(f"/{number}") for number in range(size)))
+    return Pending([Discard(f"/{number}") for number in range(size)], Future())
 
 
 def test_a_lone_commit_is_handed_out_without_waiting_for_another() -> None:

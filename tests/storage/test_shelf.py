@@ -3,18 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treewarden.storage._shelf import Place, surplus
-
-places = st.lists(
-    st.builds(Place, sequence=st.integers(1, 50), is_quarantined=st.booleans()), unique_by=lambda each: each.sequence
-)
+from treewarden.storage._shelf import fallback_and_surplus
 
 
-@given(earlier=places)
-def test_at_most_one_earlier_record_stays_and_it_is_the_newest_readable_place(earlier: list[Place]) -> None:
-    gone = set(surplus(earlier))
-    stay = [each for each in earlier if each.sequence not in gone]
-    readable = [each.sequence for each in earlier if not each.is_quarantined]
+@given(places=st.dictionaries(st.integers(1, 50), st.booleans()))
+def test_at_most_one_earlier_record_stays_and_it_is_the_newest_readable_place(places: dict[int, bool]) -> None:
+    """`places` say of each sequence whether it is quarantined."""
+    quarantined = [place for place in places if places[place]]
+    fallback, gone = fallback_and_surplus(sorted(places), quarantined=quarantined)
 
-    assert ([max(readable)] if readable else []) == [each.sequence for each in stay]
-    assert not any(each.is_quarantined for each in stay)
+    assert max(places.keys() - quarantined, default=None) == fallback
+    assert sorted(places.keys() - {fallback}) == list(gone)

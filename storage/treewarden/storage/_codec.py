@@ -16,7 +16,7 @@ it back: a state must not turn out unreadable at the next boot. Not promised: se
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, assert_never, cast, final
+from typing import Final, NamedTuple, Protocol, assert_never, cast, final
 
 import google_crc32c
 import msgpack  # type: ignore[import-untyped]  # msgpack ships no types; the casts below are its boundary
@@ -64,17 +64,16 @@ MAX_KEY_BYTES: Final = 511  # LMDB's
 _MAGIC: Final = b"TWSN"
 _FIXED: Final = struct.Struct(">4sHBHIQQdI")
 _CRC: Final = struct.Struct(">I")
+_SMALL: Final = 1024  # bytes; the buffer grows if it must, msgpack's default takes 256 KiB for each state
 _U32: Final = 2**32 - 1
 _U64: Final = 2**64 - 1
 
-_packb: Final = cast("Callable[[object], bytes]", msgpack.packb)  # pyright: ignore[reportUnknownMemberType]  # untyped
+_packer: Final = cast("Callable[..., _Packer]", msgpack.Packer)  # pyright: ignore[reportUnknownMemberType]  # untyped
 _unpackb: Final = cast("Callable[..., object]", msgpack.unpackb)  # pyright: ignore[reportUnknownMemberType]  # untyped
 crc32c: Final = cast("Callable[[bytes], int]", google_crc32c.value)  # pyright: ignore[reportUnknownMemberType]  # untyped
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class PreparedPut:
+class PreparedPut(NamedTuple):  # made for each snapshot: a frozen dataclass would cost four times that
     """A `Put` whose state is packed and whose fields fit the envelope; only the sequence is missing."""
 
     path: str
@@ -94,6 +93,10 @@ class PreparedAppend:
 
 
 Prepared = PreparedPut | PreparedAppend | Discard | Quarantine | CutJournal | PutRow | DropRow
+
+
+class _Packer(Protocol):
+    def pack(self, state: object, /) -> bytes: ...
 
 
 @final
@@ -119,10 +122,10 @@ def prepare(operation: Operation, *, written_at: float) -> Prepared:
         OperationRefused: if it cannot be stored; names the path and the offending part.
     """
     match operation:
-        case Put(path, schema, version, generation, state):
-            return _prepared(path, schema, version, generation, state, written_at=written_at)
-        case Append(path, schema, version, generation, entry):
-            return PreparedAppend(_prepared(path, schema, version, generation, entry, written_at=written_at))
+        case Put():
+            return _prepared(operation, operation.state, written_at)
+        case Append():
+            return PreparedAppend(_prepared(operation, operation.entry, written_at))
         case Quarantine(path, sequence) | CutJournal(path, sequence):
             _encoded(path, path, "the path", MAX_PATH_BYTES)
             _within(path, sequence, "sequence", _U64)
@@ -252,20 +255,28 @@ def _check_key(table: Table, key: bytes) -> None:
         raise OperationRefused(_row_name(table, key), f"its key has {len(key)} bytes, expected 1 to {MAX_KEY_BYTES}")
 
 
-def _prepared(
-    path: str, schema: str, version: int, generation: int, state: object, *, written_at: float
-) -> PreparedPut:
-    _encoded(path, path, "the path", MAX_PATH_BYTES)
-    _encoded(path, schema, "the schema name", MAX_SCHEMA_BYTES)
-    _within(path, version, "version", _U32)
-    _within(path, generation, "generation", _U64)
+def _prepared(operation: Put | Append, state: object, written_at: float) -> PreparedPut:
+    path, schema, version, generation = operation.path, operation.schema, operation.version, operation.generation
+    if not (
+        path.isascii()
+        and schema.isascii()
+        and 0 < len(path) <= MAX_PATH_BYTES
+        and 0 < len(schema) <= MAX_SCHEMA_BYTES
+        and 0 <= version <= _U32
+        and 0 <= generation <= _U64
+    ):  # rarely: one by one costs as much as packing the state
+        _encoded(path, path, "the path", MAX_PATH_BYTES)
+        _encoded(path, schema, "the schema name", MAX_SCHEMA_BYTES)
+        _within(path, version, "version", _U32)
+        _within(path, generation, "generation", _U64)
     body = state.body if isinstance(state, Packed) else _packed(path, state)
     return PreparedPut(path, schema, version, generation, written_at, body)
 
 
 def _packed(path: str, state: object) -> bytes:
     try:
-        body = _packb(state)
+        # One for each state: it is of one thread, and keeps the memory of the largest it has packed.
+        body = _packer(buf_size=_SMALL).pack(state)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise OperationRefused(
             path,
@@ -299,8 +310,6 @@ def _unpacked(body: bytes) -> object:
 
 
 def _encoded(path: str, text: str, what: str, limit: int) -> None:
-    if text.isascii() and 0 < len(text) <= limit:
-        return  # nearly always, and for a third of the cost
     try:
         length = len(text.encode())
     except UnicodeEncodeError as error:

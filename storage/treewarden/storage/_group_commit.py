@@ -11,10 +11,9 @@ import enum
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import Final, final
+from typing import Final, NamedTuple, TypeVarTuple, final
 
 from treewarden.storage._codec import Prepared
 
@@ -22,14 +21,14 @@ __all__ = ["MAX_BATCH_OPERATIONS", "Intake", "Pending", "Submitted", "settle"]
 
 MAX_BATCH_OPERATIONS: Final = 2048
 
+Ts = TypeVarTuple("Ts")
 
-@final
-@dataclass(frozen=True, slots=True)
-class Pending:
+
+class Pending(NamedTuple):  # made for each commit: a frozen dataclass would cost twice that
     """One commit on its way, and the promise made for it."""
 
-    operations: tuple[Prepared, ...]
-    future: "Future[int]" = field(default_factory=Future[int])
+    operations: Sequence[Prepared]
+    future: "Future[int]"
 
 
 @final
@@ -47,7 +46,8 @@ class Intake:
 
     def __init__(self) -> None:
         # Guards all below: nothing is queued after the stop or the close was seen.
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._waiting: deque[Pending] = deque()
         self._stopped = False
         self._closed = False
@@ -55,8 +55,7 @@ class Intake:
     @property
     def is_closed(self) -> bool:
         """Whether `close` was called."""
-        with self._changed:
-            return self._closed
+        return self._closed  # without the lock: it is set once, and may be set right after any look
 
     @property
     def is_stopped(self) -> bool:
@@ -66,13 +65,14 @@ class Intake:
 
     def submit(self, pending: Pending) -> Submitted:
         """Queue `pending`, unless nothing is taken in."""
-        with self._changed:
+        with self._lock:
             if self._closed:
                 return Submitted.CLOSED
             if self._stopped:
                 return Submitted.STOPPED
+            if not self._waiting:  # else the thread that takes batches is awake: it sleeps only while nothing waits
+                self._changed.notify()
             self._waiting.append(pending)
-            self._changed.notify()
             return Submitted.QUEUED
 
     def stop(self) -> tuple[Pending, ...]:
@@ -116,7 +116,7 @@ class Intake:
             return tuple(batch)
 
 
-def settle(resolve: Callable[[], object]) -> None:
+def settle(resolve: Callable[[*Ts], object], *arguments: *Ts) -> None:
     """Resolve one future, or tell one listener, by calling `resolve`; what its callbacks raise ends here.
 
     `concurrent.futures` logs an `Exception` of a callback itself. A `SystemExit` or
@@ -124,6 +124,6 @@ def settle(resolve: Callable[[], object]) -> None:
     batch would wait for ever.
     """
     try:
-        resolve()
+        resolve(*arguments)
     except BaseException:  # noqa: BLE001  # boundary to user callbacks: reported as an uncaught error, the thread goes on
         threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))

@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar, final
 
@@ -150,7 +149,7 @@ class LmdbStore:
         """
         self._refuse_forked_child()
         written_at = self._wall()
-        pending = Pending(tuple(prepare(operation, written_at=written_at) for operation in operations))
+        pending = Pending([prepare(operation, written_at=written_at) for operation in operations], Future())
         match self._intake.submit(pending):
             case Submitted.QUEUED:
                 pass
@@ -289,10 +288,10 @@ class LmdbStore:
             if failures and isinstance(failures[0], StoreFull):
                 self._stop_intake(failures[0])
             for pending, failure in zip(batch, failures, strict=True):
-                settle(partial(pending.future.set_exception, failure))
+                settle(pending.future.set_exception, failure)
         else:
             for pending, answer in zip(batch, answers, strict=True):
-                settle(partial(pending.future.set_result, answer))
+                settle(pending.future.set_result, answer)
         self._look_after_readers()
 
     def _look_after_readers(self) -> None:
@@ -312,7 +311,7 @@ class LmdbStore:
         self._full = full
         for pending in self._intake.stop():
             if pending.future.set_running_or_notify_cancel():
-                settle(partial(pending.future.set_exception, StoreFull(full.store, full.found, full.remedy)))
+                settle(pending.future.set_exception, StoreFull(full.store, full.found, full.remedy))
         self._tell_state(StoreState.FULL)
 
     def _wait_for_room(self) -> bool:
@@ -342,7 +341,7 @@ class LmdbStore:
         with self._listening:
             listeners = tuple(self._listeners)
         for listener in listeners:
-            settle(partial(listener, state))
+            settle(listener, state)
 
     def _call_waiting(self) -> None:
         with self._listening:

@@ -15,12 +15,12 @@ is given and copies out what it returns. Nothing here is thread-safe: the caller
 transaction.
 """
 
-import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import groupby, islice
 from pathlib import Path
-from typing import Final, TypeAlias, assert_never, final
+from typing import Final, NamedTuple, TypeAlias, assert_never, final
 
 import lmdb
 
@@ -37,7 +37,7 @@ from treewarden.storage._codec import (
 from treewarden.storage._contract import CutJournal, Discard, DropRow, PutRow, Quarantine, Snapshot, Table
 from treewarden.storage._errors import StoreUnusable
 from treewarden.storage._lmdb_files import DATABASES, LAYOUT, LIB_VERSION, reading
-from treewarden.storage._shelf import QUARANTINED, Place, Row, surplus, trims_journal
+from treewarden.storage._shelf import QUARANTINED, Row, fallback_and_surplus, trims_journal
 
 __all__ = ["Shelf", "Shelves", "Tables", "digest_of", "is_marker", "key_of", "stamp", "stamp_problem", "stamped"]
 
@@ -47,11 +47,10 @@ _STAMPED: Final = (b"store_id", b"lib_version", b"layout", b"sequence")
 _LAYOUTS: Final = (b"1", b"%d" % LAYOUT)  # what can be opened
 
 _Txn: TypeAlias = "lmdb.Transaction[memoryview]"  # generic in its stub only
+_Cursor: TypeAlias = "lmdb.Cursor[memoryview]"
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class Shelf:
+class Shelf(NamedTuple):
     """The rows of one path, newest first, copied out of a transaction."""
 
     digest: bytes
@@ -61,7 +60,7 @@ class Shelf:
 
 def digest_of(path: str) -> bytes:
     """The key prefix of `path`. Text that no record can name has a digest too, and is never found."""
-    return hashlib.blake2b(path.encode(errors="surrogatepass"), digest_size=_DIGEST_BYTES).digest()
+    return _digest(path.encode("utf-8", "surrogatepass"))
 
 
 @final
@@ -102,18 +101,12 @@ class Shelves:
     def shelves_after(self, txn: _Txn, digest: bytes | None, *, limit: int) -> list[Shelf]:
         """Up to `limit` shelves whose digests are above `digest`, in their order; fewer only at the end."""
         shelves: list[Shelf] = []
-        with txn.cursor(db=self.snap) as cursor:
-            found = cursor.first() if digest is None else cursor.set_range(digest + _ABOVE_ANY_SEQUENCE)
-            while found and len(shelves) < limit:
-                key = bytes(cursor.key())
-                following, rows = key[:_DIGEST_BYTES], list[Row]()
-                while found and key.startswith(following):
-                    rows.append(Row(int.from_bytes(key[_DIGEST_BYTES:], "big"), bytes(cursor.value())))
-                    found = cursor.next()
-                    key = bytes(cursor.key())
-                rows.reverse()
-                name = txn.get(following, db=self.names)
-                shelves.append(Shelf(following, _path_of(following, name, rows), tuple(rows)))
+        with txn.cursor(db=self.snap) as cursor, txn.cursor(db=self.names) as names:
+            if cursor.first() if digest is None else cursor.set_range(digest + _ABOVE_ANY_SEQUENCE):
+                for following, places in islice(groupby(cursor.iternext(), _digest_in), limit):
+                    rows = [Row(_sequence_in(key), bytes(value)) for key, value in places]
+                    rows.reverse()
+                    shelves.append(Shelf(following, _path_of(following, names.get(following), rows), tuple(rows)))
         return shelves
 
 
@@ -146,42 +139,43 @@ class Tables:
 
     # Writing
 
-    def apply(self, txn: _Txn, commits: Iterable[tuple[Prepared, ...]]) -> list[int]:
+    def apply(self, txn: _Txn, commits: Iterable[Sequence[Prepared]]) -> list[int]:
         """Carry out the operations of `commits` in order; the highest sequence used after each."""
         sequence = int.from_bytes(txn.get(b"sequence", bytes(8), db=self._meta), "big")  # the stamp proves it is there
         answers: list[int] = []
         # Most stores keep no journal, and then no snapshot need look for entries that it makes superfluous.
         journals = txn.stat(self._journal)["entries"] > 0
-        for operations in commits:
-            for operation in operations:
-                match operation:
-                    case PreparedPut():
-                        sequence += 1
-                        fallbacks = self._put(txn, operation, sequence)
-                        if journals:
-                            self._trim_journal(txn, operation.path, fallbacks)
-                    case PreparedAppend(entry):
-                        sequence += 1
-                        journals = True
-                        digest = digest_of(entry.path)
-                        txn.put(_key(digest, sequence), encode(entry, sequence=sequence), db=self._journal)
-                        self._note_name(txn, digest, entry.path)
-                    case Discard(path):
-                        self._discard(txn, digest_of(path))
-                    case Quarantine(path, bad):
-                        self._move_aside(txn, _key(digest_of(path), bad))
-                    case CutJournal(path, bad):
-                        self._cut(txn, digest_of(path), bad)
-                    case PutRow(table, key):
-                        # LMDB would write a smaller value over a large one of the same transaction, keep all of
-                        # its pages, and `lmdb.verify` would call the file damaged.
-                        txn.delete(key, db=self._rows[table])
-                        txn.put(key, encode_row(operation), db=self._rows[table])
-                    case DropRow(table, key):
-                        txn.delete(key, db=self._rows[table])
-                    case _:
-                        assert_never(operation)
-            answers.append(sequence)
+        with txn.cursor(db=self._snap) as snap:  # one for all: making it costs more than a step of it
+            for operations in commits:
+                for operation in operations:
+                    match operation:
+                        case PreparedPut():
+                            sequence += 1
+                            fallback = self._put(txn, snap, operation, sequence)
+                            if journals and fallback is not None:
+                                self._trim_journal(txn, operation.path, fallback)
+                        case PreparedAppend(entry):
+                            sequence += 1
+                            journals = True
+                            digest = digest_of(entry.path)
+                            txn.put(_key(digest, sequence), encode(entry, sequence=sequence), db=self._journal)
+                            self._note_name(txn, digest, entry.path)
+                        case Discard(path):
+                            self._discard(txn, digest_of(path))
+                        case Quarantine(path, bad):
+                            self._move_aside(txn, _key(digest_of(path), bad))
+                        case CutJournal(path, bad):
+                            self._cut(txn, digest_of(path), bad)
+                        case PutRow(table, key):
+                            # LMDB would write a smaller value over a large one of the same transaction, keep all of
+                            # its pages, and `lmdb.verify` would call the file damaged.
+                            txn.delete(key, db=self._rows[table])
+                            txn.put(key, encode_row(operation), db=self._rows[table])
+                        case DropRow(table, key):
+                            txn.delete(key, db=self._rows[table])
+                        case _:
+                            assert_never(operation)
+                answers.append(sequence)
         txn.put(b"sequence", sequence.to_bytes(8, "big"), db=self._meta)
         stamp(txn, self._meta)
         return answers
@@ -236,29 +230,35 @@ class Tables:
 
     # Parts of writing
 
-    def _put(self, txn: _Txn, put: PreparedPut, sequence: int) -> Collection[int]:
-        """Put the snapshot; the sequences of those that stay below it, one at most."""
+    def _put(self, txn: _Txn, snap: _Cursor, put: PreparedPut, sequence: int) -> bytes | None:
+        """Put the snapshot; the key of the one that stays below it, if one does."""
         digest = digest_of(put.path)
-        earlier = [Place(older, is_marker(value)) for older, value in _walk(txn, self._snap, digest)]
-        gone = surplus(earlier)
-        self._drop(txn, self._snap, digest, gone)
+        earlier: list[bytes] = []  # keys: they sort as the sequences in them do
+        quarantined: list[bytes] = []
+        found = snap.set_range(digest)
+        while found and (key := bytes(snap.key())).startswith(digest):
+            earlier.append(key)
+            if is_marker(snap.value()):
+                quarantined.append(key)
+            found = snap.next()
+        fallback, gone = fallback_and_surplus(earlier, quarantined=quarantined)
+        for key in gone:
+            if snap.set_key(key):
+                snap.delete()
         if not earlier:
             self._note_name(txn, digest, put.path)
-        txn.put(_key(digest, sequence), encode(put, sequence=sequence), db=self._snap)
-        return {place.sequence for place in earlier}.difference(gone)
+        snap.put(_key(digest, sequence), encode(put, sequence=sequence))
+        return fallback
 
     def _note_name(self, txn: _Txn, digest: bytes, path: str) -> None:
         txn.put(digest, path.encode(), db=self._names, overwrite=False)
 
-    def _trim_journal(self, txn: _Txn, path: str, fallbacks: Collection[int]) -> None:
-        """Drop the entries that the fallback covers, once it was read back: they may be needed in its place."""
-        digest = digest_of(path)
-        for fallback in fallbacks:
-            covered = [entry for entry, _ in _walk(txn, self._journal, digest) if entry <= fallback]
-            if covered:
-                kept = txn.get(_key(digest, fallback), b"", db=self._snap)
-                if trims_journal(path, Row(fallback, bytes(kept))):
-                    self._drop(txn, self._journal, digest, covered)
+    def _trim_journal(self, txn: _Txn, path: str, key: bytes) -> None:
+        """Drop the entries that the fallback under `key` covers, once it was read back: they may be needed in its place."""
+        digest, fallback = key[:_DIGEST_BYTES], _sequence_in(key)
+        covered = [entry for entry, _ in _walk(txn, self._journal, digest) if entry <= fallback]
+        if covered and trims_journal(path, Row(fallback, bytes(txn.get(key, b"", db=self._snap)))):
+            self._drop(txn, self._journal, digest, covered)
 
     def _discard(self, txn: _Txn, digest: bytes) -> None:
         for database in (self._snap, self._journal):
@@ -287,6 +287,10 @@ class Tables:
             self._drop(txn, self._journal, digest, [later for later, _ in entries])
 
 
+def _digest(path: bytes) -> bytes:
+    return blake2b(path, digest_size=_DIGEST_BYTES).digest()
+
+
 def _keys(txn: _Txn, database: "lmdb._Database") -> Iterator[memoryview]:
     with txn.cursor(db=database) as cursor:
         yield from cursor.iternext(keys=True, values=False)
@@ -299,7 +303,15 @@ def _walk(txn: _Txn, database: "lmdb._Database", digest: bytes, *, start: int = 
             for key, value in cursor.iternext():
                 if bytes(key[:_DIGEST_BYTES]) != digest:
                     return
-                yield int.from_bytes(key[_DIGEST_BYTES:], "big"), value
+                yield _sequence_in(key), value
+
+
+def _digest_in(place: tuple[memoryview, memoryview]) -> bytes:
+    return bytes(place[0][:_DIGEST_BYTES])
+
+
+def _sequence_in(key: memoryview | bytes) -> int:
+    return int.from_bytes(key[_DIGEST_BYTES:], "big")
 
 
 def stamp(txn: _Txn, meta: "lmdb._Database") -> None:
@@ -346,8 +358,8 @@ def _key(digest: bytes, sequence: int) -> bytes:
 
 def _path_of(digest: bytes, name: memoryview | None, rows: Iterable[Row]) -> str:
     """The path that has `digest`: as `names` says, else as a readable record says, else a description."""
-    if name is not None and digest_of(path := bytes(name).decode(errors="replace")) == digest:
-        return path
+    if name is not None and _digest(kept := bytes(name)) == digest:
+        return kept.decode(errors="replace")
     recorded = (found.path for row in rows if isinstance(found := decode(row.record), Snapshot))
     matching = (path for path in recorded if digest_of(path) == digest)
     return next(matching, f"<unknown path with digest {digest.hex()}>")

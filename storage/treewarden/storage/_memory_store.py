@@ -39,13 +39,12 @@ from treewarden.storage._errors import RowCorrupt, SnapshotCorrupt, SnapshotMiss
 from treewarden.storage._group_commit import settle
 from treewarden.storage._shelf import (
     QUARANTINED,
-    Place,
     Row,
+    fallback_and_surplus,
     judge,
     judge_journal,
     judge_older,
     judge_row,
-    surplus,
     trims_journal,
 )
 
@@ -186,7 +185,9 @@ class MemoryStore:
             case PreparedPut(path=path):
                 self._sequence += 1
                 shelf = self._shelves.setdefault(path, {})
-                for older in surplus(Place(sequence, record == QUARANTINED) for sequence, record in shelf.items()):
+                quarantined = [place for place, record in shelf.items() if record == QUARANTINED]
+                _, gone = fallback_and_surplus(sorted(shelf), quarantined=quarantined)
+                for older in gone:
                     del shelf[older]
                 self._trim_journal(path, shelf)
                 shelf[self._sequence] = encode(operation, sequence=self._sequence)

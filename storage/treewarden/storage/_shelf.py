@@ -5,9 +5,8 @@ leaves a marker in its place, so the newest place of a shelf tells alone whether
 blocked. No input or output, no clock.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final, NamedTuple, final
+from collections.abc import Collection, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 from treewarden.storage._codec import FORMAT, Damaged, TooNew, decode, decode_row
 from treewarden.storage._contract import Journal, JournalDamage, JournalEntry, Snapshot, Table, TableRow
@@ -15,33 +14,25 @@ from treewarden.storage._errors import RowCorrupt, SchemaTooNew, SnapshotCorrupt
 
 __all__ = [
     "QUARANTINED",
-    "Place",
     "Row",
+    "fallback_and_surplus",
     "judge",
     "judge_journal",
     "judge_older",
     "judge_row",
-    "surplus",
     "trims_journal",
 ]
 
 QUARANTINED: Final = b"quarantined"  # stands where a record was; no record begins so (see `_codec`)
 
+P = TypeVar("P", int, bytes)  # a place: a sequence, or the key with it
 
-@final
-@dataclass(frozen=True, slots=True)
-class Row:
+
+class Row(NamedTuple):  # made for each record that is read: a frozen dataclass would cost twice that
     """What stands at one place of a shelf: a record, or `QUARANTINED`."""
 
     sequence: int
     record: bytes
-
-
-class Place(NamedTuple):  # made for each place of each snapshot that is put: a dataclass would cost three times that
-    """A place of a shelf without its contents."""
-
-    sequence: int
-    is_quarantined: bool
 
 
 def judge(path: str, rows: Sequence[Row]) -> Snapshot | SnapshotCorrupt:
@@ -107,25 +98,29 @@ def trims_journal(path: str, fallback: Row) -> bool:
         return False
 
 
-def surplus(earlier: Iterable[Place]) -> tuple[int, ...]:
-    """The sequences that go when a newer snapshot is put on top of `earlier`.
+def fallback_and_surplus(earlier: Sequence[P], *, quarantined: Collection[P]) -> tuple[P | None, Sequence[P]]:
+    """Which of the places `earlier`, ascending, stays and which go when a newer snapshot is put on top of them.
 
-    One earlier record stays as the fallback; markers go, since what is newer lifts the block.
+    One earlier record stays as the fallback; those `quarantined` go, markers, since what is newer
+    lifts the block.
     """
-    places = tuple(earlier)
-    fallback = max((place.sequence for place in places if not place.is_quarantined), default=None)
-    return tuple(place.sequence for place in places if place.sequence != fallback)
+    if not quarantined:
+        return (earlier[-1], earlier[:-1]) if earlier else (None, earlier)
+    fallback = next((place for place in reversed(earlier) if place not in quarantined), None)
+    return fallback, [place for place in earlier if place != fallback]
 
 
 def _believed(path: str, row: Row) -> Snapshot | Damaged:
     if row.record == QUARANTINED:
         return Damaged("it was quarantined, and nothing newer was put since")
     match decode(row.record):
-        case Snapshot() as snapshot if snapshot.path != path:
-            return Damaged(f"it belongs to {snapshot.path!r}")
-        case Snapshot() as snapshot if snapshot.sequence != row.sequence:
-            return Damaged(f"it is record {snapshot.sequence}")
-        case Snapshot() | Damaged() as believed:
-            return believed
+        case Snapshot() as snapshot:
+            if snapshot.path != path:
+                return Damaged(f"it belongs to {snapshot.path!r}")
+            if snapshot.sequence != row.sequence:
+                return Damaged(f"it is record {snapshot.sequence}")
+            return snapshot
+        case Damaged() as damaged:
+            return damaged
         case TooNew(found):
             raise SchemaTooNew(path, row.sequence, found=found, known=FORMAT)
