@@ -43,6 +43,7 @@ __all__ = [
     "keep_from_children",
     "open_environment",
     "reading",
+    "refuse_damaged",
     "refuse_truncated",
     "reopen_environment",
     "unusable",
@@ -74,7 +75,7 @@ _REMEDIES: Final[Mapping[int, str]] = {
 def open_environment(
     directory: Path, *, map_size: int, on_network: OnNetwork = OnNetwork.REFUSE, mounts: MountTable = mount_table
 ) -> lmdb.Environment:
-    """Open the store in `directory`, creating it if there is none.
+    """Open the store in `directory`, creating it if there is none. Its pages are not looked at: see `refuse_damaged`.
 
     `map_size` is the address space to reserve, in bytes; the file stays as small as its data.
     No descriptor of the environment is inherited by a program this process starts afterwards.
@@ -92,7 +93,7 @@ def open_environment(
             _create(directory)
         elif (directory / DATA_FILE).stat().st_size == 0:
             raise StoreUnusable(directory, f"{DATA_FILE} is empty: its contents were lost", RESTORE)
-        return _open_undamaged(directory, map_size=map_size)
+        return reopen_environment(directory, map_size=map_size)
     except (lmdb.Error, OSError) as error:
         raise unusable(directory, error) from error
 
@@ -138,7 +139,7 @@ def _is_disk_full(directory: Path, error: Exception) -> bool:
 
 
 def reopen_environment(directory: Path, *, map_size: int) -> lmdb.Environment:
-    """Open the store in `directory` as `open_environment` does, but believe it: this process wrote it last."""
+    """Open the store in `directory`, which is there, as `open_environment` does."""
     environment = _open(directory, map_size=map_size)
     try:
         keep_from_children(directory)
@@ -150,18 +151,14 @@ def reopen_environment(directory: Path, *, map_size: int) -> lmdb.Environment:
     return environment
 
 
-def _open_undamaged(directory: Path, *, map_size: int) -> lmdb.Environment:
-    environment = reopen_environment(directory, map_size=map_size)
-    try:
-        _refuse_damaged(directory, environment)
-    except BaseException:
-        environment.close()
-        raise
-    return environment
+def refuse_damaged(directory: Path, environment: lmdb.Environment) -> None:
+    """Walk over all pages of the store that is open.
 
+    The engine trusts its pages: damage in them is a crash, or a path that is not found, and no error.
 
-def _refuse_damaged(directory: Path, environment: lmdb.Environment) -> None:
-    # The engine trusts its pages: damage in them is a crash, or a path that is not found, and no error.
+    Raises:
+        StoreUnusable: one is damaged; says which.
+    """
     with environment.begin():
         problems = find_problems(directory / DATA_FILE)
     if problems:

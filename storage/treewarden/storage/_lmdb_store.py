@@ -37,8 +37,16 @@ from treewarden.storage._errors import (
 from treewarden.storage._examination import examine
 from treewarden.storage._file_system import OnNetwork
 from treewarden.storage._group_commit import Intake, Pending, Submitted, settle
-from treewarden.storage._lmdb_files import commit_failed, free_bytes, open_environment, reading, reopen_environment
+from treewarden.storage._lmdb_files import (
+    commit_failed,
+    free_bytes,
+    open_environment,
+    reading,
+    refuse_damaged,
+    reopen_environment,
+)
 from treewarden.storage._lmdb_tables import Shelf, Tables, digest_of
+from treewarden.storage._seal import Seal, seal, unbroken_seal
 from treewarden.storage._shelf import judge, judge_journal, judge_older, judge_row
 
 __all__ = ["LmdbStore"]
@@ -70,8 +78,12 @@ class LmdbStore:
         self._map_size = map_size
         self._environment = open_environment(directory, map_size=map_size, on_network=on_network)
         try:
+            unbroken = self._unbroken_seal()
+            if unbroken is None:
+                refuse_damaged(directory, self._environment)
             self._tables = Tables(directory, self._environment)
-            self._tainted = examine(directory, self._environment)
+            self._tainted = examine(directory, self._environment) if unbroken is None else frozenset[Table]()
+            self._examined_at = wall() if unbroken is None else unbroken.examined_at
         except BaseException:
             self._environment.close()
             raise
@@ -248,6 +260,11 @@ class LmdbStore:
             with reading(self._directory), self._environment.begin(buffers=True) as txn:
                 return transaction(self._tables, txn)
 
+    def _unbroken_seal(self) -> Seal | None:
+        with suppress(OSError):  # whoever reads the file next says why it cannot be read
+            return unbroken_seal(self._directory, now=self._wall())
+        return None
+
     def _refuse_closed(self) -> None:
         if self._intake.is_closed:
             raise StoreClosed(f"the store at {self._directory}")
@@ -278,6 +295,9 @@ class LmdbStore:
             with self._map_lock:
                 self._environment.close()
             self._call_waiting()
+            if not self._tainted:  # else the next one must look for himself
+                with suppress(OSError):  # it costs the next one an examination
+                    seal(self._directory, examined_at=self._examined_at)
 
     def _carry_out(self, batch: list[Pending]) -> None:
         try:
