@@ -6,7 +6,8 @@ to the store. *Ratio* is that to LMDB alone, driven from Python in the same roun
 of the same size, in transactions of as many puts as the largest batch of the store, each with an
 fsync. Beside the rates stands what one snapshot costs the process in time of the processor, the
 kernel's part included, which other work on the machine does not disturb so much. One commit at a
-time is what somebody gets who waits for each.
+time is what somebody gets who waits for each. *In commits of 100* is what somebody gets who hands in
+many snapshots together, as a checkpoint and a supervisor do: then the future of each is no cost.
 
 The rows of actors are of asks, by 64 threads, of 1,000 durable actors in a runtime: each changes its
 state, and answers once that is on disk.
@@ -30,6 +31,7 @@ from treewarden.supervision_trees import Runtime, Supervisor
 
 PATHS = 20_000
 IN_A_TRANSACTION = 2_048
+TOGETHER = 100
 ACTORS = 1_000
 CALLERS = 64
 PATIENCE = 120.0
@@ -55,6 +57,7 @@ def _store_rows(effort: Effort) -> list[Row]:
     count = PATHS * effort.samples // 40
     paths = [f"/bench/pool/w{number:06}" for number in range(count)]
     by: dict[int, _Taken] = {1: _Taken(), 8: _Taken()}
+    together: list[float] = []
     floor: list[float] = []
     alone: list[float] = []
     with tempfile.TemporaryDirectory(prefix="treewarden-bench-") as place:
@@ -70,6 +73,7 @@ def _store_rows(effort: Effort) -> list[Row]:
                         seconds, processor = _timed(lambda n=threads, r=round_: _write(store, paths, r, threads=n))
                         taken.rates.append(count / seconds)
                         taken.processor.append(processor * 1e6 / count)
+                    together.append(count / _timed(lambda r=round_: _write_together(store, paths, r))[0])
                     few = paths[: 5 * effort.samples]
                     alone.append(len(few) / _timed(lambda r=round_, few=few: _write_each(store, few, r))[0])
         finally:
@@ -80,7 +84,8 @@ def _store_rows(effort: Effort) -> list[Row]:
         name = f"snapshots: {count:,} by {threads} thread{'s' if threads > 1 else ''}"
         rows.append(Row(name, "/s", taken.rates, must=must, aim=aim, base=floor))
         rows.append(Row(f"{name}, processor", "us", taken.processor, aim=Target("p50", at_most=20.0)))
-    return rows
+    name = f"snapshots: {count:,} in commits of {TOGETHER}"
+    return [*rows, Row(name, "/s", together, must=must, aim=aim, base=floor)]
 
 
 def _timed(work: Callable[[], object]) -> tuple[float, float]:
@@ -119,6 +124,12 @@ def _write(store: LmdbStore, paths: Sequence[str], round_: int, *, threads: int)
     with ThreadPoolExecutor(threads) as pool:
         for done in [pool.submit(write, paths[first::threads]) for first in range(threads)]:
             done.result(timeout=PATIENCE)
+
+
+def _write_together(store: LmdbStore, paths: Sequence[str], round_: int) -> None:
+    parts = (paths[first : first + TOGETHER] for first in range(0, len(paths), TOGETHER))
+    for future in [store.commit([_put(path, round_) for path in part]) for part in parts]:
+        future.result(timeout=PATIENCE)
 
 
 def _write_each(store: LmdbStore, paths: Sequence[str], round_: int) -> None:
