@@ -23,7 +23,7 @@ from treewarden.actors import (
 )
 from treewarden.actors.processes import own_identity
 from treewarden.storage import CheckpointStatus, HolderIdentity, LmdbStore, Table, Trigger
-from treewarden.supervision_trees import Runtime, Supervisor
+from treewarden.supervision_trees import Runtime, Supervisor, TaskSupervisor
 from treewarden.supervision_trees._control import (
     CommandRefused,
     CreateCheckpoint,
@@ -529,3 +529,17 @@ def test_a_mailbox_of_an_actor_that_does_not_run_waits_for_it(
     runtime.supervisor("/dev").terminate_child("a")
     runtime.supervisor("/dev").restart_child("a")
     assert count(runtime) == 5
+
+
+def test_a_task_that_has_returned_asks_for_a_checkpoint_of_what_its_supervisor_names(
+    start: Start, tmp_path: Path, events: Any
+) -> None:
+    pool = ChildSpec.of(TaskSupervisor, id="tasks", checkpoint="/dev/a")
+    runtime = start(*tree("a"), pool, state_dir=tmp_path / "state")
+
+    with pytest.raises(ZeroDivisionError):
+        runtime.tasks("/dev/tasks").run_task(lambda: 1 // 0).result(timeout=20)
+    assert runtime.tasks("/dev/tasks").run_task(lambda: 6 * 7).result(timeout=20) == 42
+
+    (taken,) = events.wait(CheckpointTaken)
+    assert (taken.path, taken.trigger, taken.number) == ("/dev/a", "task", 1)

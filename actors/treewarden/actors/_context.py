@@ -10,7 +10,7 @@ from treewarden.actors._checkpoint_requests import CheckpointRequests
 from treewarden.actors._clock import Clock
 from treewarden.actors._durable import persist, record
 from treewarden.actors._exits import ExitReason, Normal
-from treewarden.actors._ids import ActorPath, Generation
+from treewarden.actors._ids import ActorPath, Generation, parse_path
 from treewarden.actors._incarnation import Incarnation
 from treewarden.actors._life import running_incarnation
 from treewarden.actors._links import Monitor, demonitor, link, monitor, trap, unlink
@@ -104,15 +104,19 @@ class Context:
             raise ValueError(f"send_every({period!r}): expected a period in seconds, above 0")
         return _Repeating(self._incarnation, period, message)
 
-    def request_checkpoint(self, trigger: Trigger = Trigger.ITERATION) -> None:
-        """Have a checkpoint of this actor and all below it taken soon, after the message in hand; nobody waits for it.
+    def request_checkpoint(self, trigger: Trigger = Trigger.ITERATION, *, path: str | None = None) -> None:
+        """Have a checkpoint of the subtree at `path`, or of this actor and all below it, taken soon; nobody waits for it.
 
-        Of several requests that wait one is carried out. Nothing where the runtime takes no checkpoints.
+        It is taken after the message in hand. Of several requests that wait for the same subtree one is
+        carried out. Nothing where the runtime takes no checkpoints.
+
+        Raises:
+            ValueError: `path` is none.
         """
         self.ensure_current()
         requests = self._incarnation.system.find_service(CheckpointRequests)
         if requests is not None:
-            requests.take_up(self._incarnation.path, trigger)
+            requests.take_up(self._incarnation.path if path is None else parse_path(path), trigger)
 
     def monitor(self, target: ActorRef[Any] | Address) -> Monitor:
         """Have this actor told one `Down` when `target` has ended, at once if it has already.

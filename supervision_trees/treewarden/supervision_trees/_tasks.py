@@ -36,7 +36,9 @@ from treewarden.actors import (
     Timer,
     Unresponsive,
     child_path,
+    parse_path,
 )
+from treewarden.storage import Trigger
 from treewarden.supervision_trees._checks import is_duration
 from treewarden.supervision_trees._dynamic import DynamicSupervisor
 from treewarden.supervision_trees._errors import TaskExit
@@ -136,9 +138,16 @@ class TaskSupervisor(DynamicSupervisor):
         ChildSpec.of(TaskSupervisor, id="tasks", max_children=50)
     """
 
-    def __init__(self, *, max_children: int | None = None, intensity: Intensity = DEFAULT_INTENSITY) -> None:
-        """As a `DynamicSupervisor`."""
+    def __init__(
+        self,
+        *,
+        max_children: int | None = None,
+        intensity: Intensity = DEFAULT_INTENSITY,
+        checkpoint: str | None = None,
+    ) -> None:
+        """As a `DynamicSupervisor`. A checkpoint of the subtree at `checkpoint` is asked for when a task has returned."""
         super().__init__(max_children=max_children, intensity=intensity)
+        self._checkpoint = None if checkpoint is None else parse_path(checkpoint)
         self._limits: dict[ChildId, Timer] = {}
 
     def on_system(self, message: object) -> None:
@@ -181,6 +190,8 @@ class TaskSupervisor(DynamicSupervisor):
             timer.cancel()
         if spec.id not in self._machine.children:  # otherwise it is restarted, and not over
             self._tell(spec, reason)
+            if self._checkpoint is not None and isinstance(reason, Normal):
+                self.context.request_checkpoint(Trigger.TASK, path=self._checkpoint)
 
     def _tell(self, spec: ChildSpec, reason: ExitReason) -> None:
         if spec.actor_class is TaskActor:
