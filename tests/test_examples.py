@@ -87,6 +87,16 @@ def test_the_durable_counter_says_what_its_comments_promise(tmp_path: Path) -> N
     assert done.stdout.splitlines() == ["0 + 3 = 3", "after a crash, + 4 = 7", "in the next runtime, + 5 = 12"]
 
 
+def test_the_bank_goes_back_to_its_checkpoint_with_all_its_money(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "checkpoints.py")], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+
+    said = done.stdout.splitlines()
+    assert said[0].startswith("checkpoint 1: 21 actors, paused ")
+    assert said[1:] == ["after a mistake the bank has 1000", "restored from checkpoint 1", "the bank has 2000 again"]
+
+
 def test_the_steps_from_pykka_say_what_their_page_promises(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "from_pykka.py")], capture_output=True, text=True, check=True, cwd=tmp_path
