@@ -12,14 +12,15 @@ STORAGE = frozenset(
     """
     ActorChange ActorEntry ActorPart Append back_up BackupReport ChangeKind Checkpoint CheckpointCorrupt
     CheckpointDiff CheckpointMissing Checkpoints CheckpointStatistics CheckpointStatus CheckpointSweep
-    CommitFailed compact CompactionReport Content ContentDamaged CopyFailed CutJournal diff Discard DropRow
-    DurableChange Holder HolderIdentity Journal JournalDamage JournalEntry KeptMailbox KeptTimer leftovers LmdbStore
-    MAILBOX_MARK mailbox_path MAILBOX_SCHEMA MemoryStore Migrations NameDamaged OldestReader OnNetwork
-    Operation OperationRefused OwnerLock pack Packed PruneReport Put PutRow Quarantine read_mailbox
-    RecordDamaged RecordTooNew Recovered restore restore_operations RestorePlan RestoreReport RowCorrupt
-    RowDamaged SchemaTooNew SchemaUnknown Snapshot SnapshotCorrupt SnapshotMissing SnapshotStore StoreClosed
-    StoreError StoreFull StoreLocked StoreProblem StoreReader StoreReport StoreState StoreStatistics
-    StoreUnusable StructureDamaged Table TableRow Trigger unpack verify_store VersionTooNew
+    CommitFailed compact CompactionReport Content ContentDamaged CopyFailed CutJournal DamagedEvent diff
+    Discard DropRow DurableChange EventJournal EventPages EventsKept Holder HolderIdentity Journal
+    JournalDamage JournalEntry KeptEvent KeptMailbox KeptTimer leftovers LmdbStore MAILBOX_MARK mailbox_path
+    MAILBOX_SCHEMA MemoryStore Migrations NameDamaged OldestReader OnNetwork Operation OperationRefused
+    OwnerLock pack Packed PruneReport Put PutRow Quarantine read_mailbox RecordDamaged RecordTooNew
+    Recovered restore restore_operations RestorePlan RestoreReport RowCorrupt RowDamaged SchemaTooNew
+    SchemaUnknown Snapshot SnapshotCorrupt SnapshotMissing SnapshotStore StoreClosed StoreError StoreFull
+    StoreLocked StoreProblem StoreReader StoreReport StoreState StoreStatistics StoreUnusable
+    StructureDamaged Table TableRow Trigger unpack verify_store VersionTooNew
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
 )
 
@@ -32,29 +33,31 @@ ACTORS = frozenset(
     ChildReady ChildRestarting ChildSpec ChildStarted ChildStartFailed ChildStopped ChildType ChildWaiting
     Clock CommandProbe Context Crashed CrashReport Cut CutFailed DeadLetter Declined DEDICATED describe_exit
     Directory Dispatcher DispatcherKind Down Durability Event EventSink Exited ExitReason ExitSignal Fenced
-    FromEnv Generation Gone GroupRestarting Health Healthy HttpProbe Ignore INFINITY Instruments Intensity
-    InvalidChildSpec is_abnormal is_child_id join_pykka_registry JournalCut Killed ListedTree Liveness Log
-    LogFactory MailboxBound MailboxFull ManagedProcess Member MessageFenced Monitor Names Normal Overflow
-    OwnThread parse_path PostMortem Probe ProbeFailed ProbeRunner ProcessAdopted ProcessExited
-    ProcessReplaced ProcessSpawned ProcessSpec ProcessStuck Readiness Ready Rejected Reply Restart
-    RuntimeStarted RuntimeStopped RuntimeStopping ServiceMissing SHARED Shutdown ShutdownTime
-    SnapshotFellBack SnapshotQuarantined Snapshots spawn Started StateCallbackFailed StateInUse
-    StateNotReplaceable StateRequest StateUnusable StopReport StoreResumed StoreStalled StrayEnded
-    SupervisorGaveUp SystemCalls SystemClock take_cut TcpProbe ThreadDispatcher Timer Timers TimerThread
-    TraceOptions TreeApplied TreewardenError Unhealthy Unresponsive
+    FromEnv Generation GivingBack Gone GroupRestarting Health Healthy HttpProbe Ignore INFINITY Instruments
+    Intensity InvalidChildSpec is_abnormal is_child_id join_pykka_registry JournalCut Killed ListedTree
+    Liveness Log LogFactory MailboxBound MailboxFull MailboxWithheld ManagedProcess Member MessageFenced
+    MessageUnreadable Monitor Names Normal Overflow OwnThread parse_path PostMortem Probe ProbeFailed
+    ProbeRunner ProcessAdopted ProcessExited ProcessReplaced ProcessSpawned ProcessSpec ProcessStuck
+    Readiness Ready Rejected Reply Restart Runnable RuntimeStarted RuntimeStopped RuntimeStopping
+    ServiceMissing SHARED Shutdown ShutdownTime SnapshotFellBack SnapshotQuarantined Snapshots spawn Started
+    StateCallbackFailed StateInUse StateNotReplaceable StateRequest StateUnusable StopReport StoreResumed
+    StoreStalled StrayEnded SupervisorGaveUp SystemCalls SystemClock take_cut TcpProbe ThreadDispatcher
+    Timer Timers TimerThread TraceOptions TreeApplied TreewardenError Unhealthy Unresponsive
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
 )
 
 SUPERVISION_TREES = frozenset(
     """
-    ActorView AlreadyPresent AlreadyStarted AnotherTree ApplyReport ApplyTree AutoShutdown Child ChildCounts
-    ChildState Command CommandRefused Complaint CrashesRead CrashRecord CrashView DefinitionErrors
-    DiscardState DynamicSupervisor EventsRead Inspect InvalidSupervisor load_definition LogRead NoPartitions
-    NotApplicable NotFound parse_definition PartitionHandle PartitionStatus PartitionSupervisor PlannedStep
-    PlanTree ReadCrashes ReadEvents ReadLog RecordedEvent RestartActor Runtime RuntimeEnd StartActor
-    StartFailed StateCorrupt StillRestarting StillRunning StopActor StopReport StopTree Strategy
-    SupervisionError Supervisor SupervisorHandle SupervisorSettings SweepReport Task TaskExit TaskFailed
-    TaskHandle TaskResult TaskReturned TaskSupervisor TooManyChildren TreeDefinition TreePlan TreeView
+    ActorView AlreadyPresent AlreadyStarted AnotherTree ApplyReport ApplyTree AutoShutdown
+    CheckpointDocument Checkpointing checkpoints_at_rest Child ChildCounts ChildState Command CommandRefused
+    Complaint CrashesRead CrashRecord CrashView CreateCheckpoint DefinitionErrors DiffCheckpoints
+    DiscardState DynamicSupervisor EventPick EventsRead Inspect InvalidSupervisor ListCheckpoints
+    load_definition LogRead NoPartitions NotApplicable NotFound parse_definition PartitionHandle
+    PartitionStatus PartitionSupervisor PlannedStep PlanTree PruneCheckpoints ReadCrashes ReadEvents ReadLog
+    RecordedEvent RestartActor RestoreCheckpoint Runtime RuntimeEnd ShowCheckpoint StartActor StartFailed
+    StateCorrupt StillRestarting StillRunning StopActor StopReport StopTree Strategy SupervisionError
+    Supervisor SupervisorHandle SupervisorSettings SweepReport Task TaskExit TaskFailed TaskHandle
+    TaskResult TaskReturned TaskSupervisor TooManyChildren TreeDefinition TreePlan TreeView
 """.split()  # noqa: SIM905 - ninety quoted names are harder to read and to compare
 )
 

@@ -34,7 +34,7 @@ from treewarden.actors import (
     Started,
     Unresponsive,
 )
-from treewarden.storage import CommitFailed, LmdbStore, OperationRefused, SnapshotMissing
+from treewarden.storage import CommitFailed, LmdbStore, OperationRefused, SnapshotMissing, StoreFull
 
 from .conftest import in_threads
 
@@ -627,6 +627,25 @@ def test_a_start_is_announced_once_what_it_changed_is_durable(durable: World, st
     assert ref.is_alive()
 
 
+def test_a_start_waits_for_no_message_that_came_meanwhile(durable: World, store: HeldStore) -> None:
+    """Its supervisor waits for it; what it changed is a commit of its own."""
+    store.held = True
+
+    def change(actor: Tally) -> None:
+        actor.sum = 3
+
+    ref = durable.spawn(Tally, {"start": change})
+    ref.tell(4)
+    run(durable)
+    store.begin()()
+    alone = (stored(store), [type(notice).__name__ for notice in durable.notices])
+    run(durable)
+    store.begin()()
+
+    assert (3, ["Started"]) == alone
+    assert 7 == stored(store)
+
+
 def test_the_first_start_writes_and_the_next_one_does_not_if_it_changes_nothing(
     durable: World, store: HeldStore
 ) -> None:
@@ -992,6 +1011,25 @@ def test_a_parked_actor_is_ended_at_once_and_cleaned_up(durable: World, store: H
     store.make_room()
     durable.settle()
     assert 0 == stored(store)
+
+
+def test_an_actor_whose_end_is_declared_before_the_disk_turns_out_full_is_cleaned_up(
+    durable: World, store: HeldStore
+) -> None:
+    """Nobody would take it out of where it waits for room."""
+    ref = start(durable)
+    store.held = True
+    ref.tell(1)
+    run(durable)
+    [(future, _)] = store.waiting
+    assert future.set_running_or_notify_cancel()
+    ref.kill()
+    store.full = True
+    future.set_exception(StoreFull(Path("/s"), "no space left on device", "make room"))
+    durable.settle()
+
+    assert ref.incarnation().actor is None
+    assert [] == store.parked
 
 
 def test_an_end_that_has_nothing_new_to_write_needs_no_room(durable: World, store: HeldStore) -> None:

@@ -439,7 +439,7 @@ def test_a_snapshot_that_cannot_be_decoded_is_quarantined_and_the_older_one_used
     assert isinstance(quarantined, SnapshotQuarantined)
     assert (A, True) == (quarantined.path, "checksum" in quarantined.why)
     assert isinstance(fell_back, SnapshotFellBack)
-    assert (A, old) == (fell_back.path, fell_back.sequence)
+    assert (A, old) == (fell_back.path, fell_back.record)
 
 
 class Picky(Keeper):
@@ -495,7 +495,7 @@ def test_a_snapshot_whose_restore_or_migrate_raises_is_quarantined_and_the_older
     [quarantined] = durable.events.of(SnapshotQuarantined)
     assert f"record {bad}: " in quarantined.why
     assert f"raised {type(raises).__name__}" in quarantined.why
-    assert [old] == [event.sequence for event in durable.events.of(SnapshotFellBack)]
+    assert [old] == [event.record for event in durable.events.of(SnapshotFellBack)]
 
 
 def test_the_older_snapshot_is_restored_into_an_object_made_anew(durable: World, store: HeldStore) -> None:

@@ -406,7 +406,7 @@ def test_a_damaged_entry_is_cut_off_with_what_came_after_it_and_said(
     [cut] = durable.events.of(JournalCut)
 
     assert [1, 2, 3][:damaged] == numbers(durable, again)
-    assert (A, sequence, 3 - damaged) == (cut.path, cut.sequence, cut.lost)
+    assert (A, sequence, 3 - damaged) == (cut.path, cut.record, cut.lost)
     assert "checksum" in cut.why
     ask(durable, again, 9)
     crash(durable, again)

@@ -1,4 +1,4 @@
-"""`ps`, `tree`, `show`, `logs` and `events` against a console with scripted answers."""
+"""`ps`, `tree`, `show`, `logs` and following `events` against a console with scripted answers."""
 
 import json
 import os
@@ -137,29 +137,6 @@ def test_logs_prints_the_text_as_it_was_written(serve: Serve, run: Run, answers:
 
 def event(sequence: int, text: str) -> dict[str, object]:
     return {"sequence": sequence, "at": 1_700_000_000.25, "event": "ChildStarted", "level": "info", "text": text}
-
-
-def test_events_prints_a_line_for_each_and_says_what_was_missed(serve: Serve, run: Run, answers: Answers) -> None:
-    asked: list[Command] = []
-
-    def read(command: Command) -> EventsRead:
-        asked.append(command)
-        return EventsRead((event(8, "/dev/api started"), event(9, "two\nlines")), 9, 5)
-
-    answers[ReadEvents] = read
-    serve()
-
-    code, out, err = run("events", "--since", "2")
-
-    assert (0, "treewarden: 5 earlier events are no longer remembered by the runtime\n") == (code, err)
-    first, second = out.splitlines()
-    assert ["8", "info", "/dev/api", "started"] == [first.split()[0], *first.split()[2:]]
-    assert first.split()[1].endswith(".250")
-    assert second.endswith("two\\nlines")
-    assert {"events": [event(8, "/dev/api started"), event(9, "two\nlines")], "last": 9, "missed": 5} == json.loads(
-        run("events", "--json")[1]
-    )
-    assert [ReadEvents(since=2), ReadEvents(since=0)] == asked
 
 
 def test_following_events_goes_on_until_ctrl_c_with_one_json_document_a_line(

@@ -17,8 +17,10 @@ from treewarden.storage import (
     RecordDamaged,
     RecordTooNew,
     RowDamaged,
+    StoreProblem,
     StructureDamaged,
 )
+from treewarden.storage._event_rows import MARK
 from treewarden.supervision_trees._doctor import advice, diagnose, is_well
 from treewarden.supervision_trees._doctor_facts import (
     Area,
@@ -50,8 +52,8 @@ RECORD: Final = ProcessRecord(ActorPath("/dev/p"), 3, Phase.SPAWNED, ME, "f", "r
 LATER: Final = ProcessIdentity(41, 9, "boot")
 
 
-def seen(*problems: Any, **fields: Any) -> Facts:
-    return replace(SOUND, store=StoreSeen(problems, **{"checkpoints": (), **fields}))
+def seen(*problems: StoreProblem, checkpoints: tuple[CheckpointFact, ...] | None = (), **fields: Any) -> Facts:
+    return replace(SOUND, store=StoreSeen(problems, checkpoints=checkpoints, **fields))
 
 
 def corrupt(fallback: Fallback, *, path: str = "/dev/a", is_quarantined: bool = False) -> CorruptRecord:
@@ -131,6 +133,7 @@ TABLE: Final[dict[str, tuple[Facts, list[Told]]]] = {
     "entry of a journal alone": (seen(ENTRY, bases={"/dev/a": 0}), [("journal-damaged", "damage", "cut")]),
     "entry, covered": (seen(ENTRY, bases={"/dev/a": 6}), [("journal-damaged", "note", None)]),
     "entry, nothing to replay on": (seen(ENTRY), [("journal-damaged", "damage", None)]),
+    "mark of events": (seen(RowDamaged("events", MARK, "its checksum")), [("row-damaged", "note", None)]),
     "event": (seen(AS_ROW), [("row-damaged", "damage", "drop-row")]),
     "value, lonely": (
         seen(VALUE, lonely_values=frozenset({b"v"}), unneeded_values=1),

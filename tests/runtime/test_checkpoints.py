@@ -17,9 +17,9 @@ from treewarden.actors import (
     CheckpointRestored,
     CheckpointsPruned,
     CheckpointTaken,
-    ChildFailed,
     ChildSpec,
     CutFailed,
+    MailboxWithheld,
 )
 from treewarden.actors.processes import own_identity
 from treewarden.storage import CheckpointStatus, HolderIdentity, LmdbStore, Table, Trigger
@@ -248,7 +248,7 @@ def test_messages_that_waited_and_timers_that_had_not_gone_off_are_back_once(
     assert count(runtime) == 3  # the messages are not handled again
 
 
-def test_a_kept_message_that_its_class_names_no_more_fails_the_start_and_is_not_dropped(
+def test_a_kept_message_that_its_class_names_no_more_is_withheld_and_not_dropped(
     start: Start, tmp_path: Path, restore_at_rest: Callable[..., dict[str, Any]], events: Any
 ) -> None:
     runtime = start(*tree("a"), state_dir=tmp_path / "state")
@@ -267,7 +267,8 @@ def test_a_kept_message_that_its_class_names_no_more_fails_the_start_and_is_not_
 
     start(ChildSpec.of(Forgetful, id="a"), state_dir=tmp_path / "state").stop()
 
-    assert "its kept mailbox: a message that was kept cannot be read: it is a 'Add'" in events.wait(ChildFailed)[0].why
+    withheld = events.wait(MailboxWithheld)[0]
+    assert (withheld.path, "a message that was kept cannot be read: it is a 'Add'" in withheld.why) == ("/dev/a", True)
 
     runtime = start(*tree("a"), state_dir=tmp_path / "state")
     assert count(runtime) == 1
@@ -458,3 +459,73 @@ def test_restoring_is_told_as_an_event(start: Start, tmp_path: Path, events: Any
         runtime.execute(RestoreCheckpoint("/dev/zzz", 1))
     with pytest.raises(CommandRefused, match="checkpoint 99"):
         runtime.execute(RestoreCheckpoint("/dev/a", 99))
+
+
+@dataclass(frozen=True, slots=True)
+class Pay:
+    """Send `amount` on to another account."""
+
+    amount: int
+    to: str
+
+
+class Account(Counter):
+    durable_messages = (Add, Pay)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 100
+
+    def on_receive(self, message: object) -> Any:
+        if isinstance(message, Pay):
+            self.count -= message.amount
+            self.context.address(message.to).tell(Add(message.amount))
+            return self.count
+        return super().on_receive(message)
+
+
+def test_what_waited_is_given_back_once_all_that_was_restored_runs_so_none_of_it_is_lost(
+    start: Start, tmp_path: Path, restore_at_rest: Callable[..., dict[str, Any]]
+) -> None:
+    """The first accounts to start pay those that start last: before they run, such money would be a dead letter."""
+    names = [f"a{number}" for number in range(8)]
+    accounts = [ChildSpec.of(Account, id=name) for name in names]
+    runtime = start(*accounts, state_dir=tmp_path / "state")
+    refs = [runtime.whereis(f"/dev/{name}") for name in names]
+    for ref in refs:
+        assert ref is not None
+        ref.sys.suspend()
+        for number in range(8):
+            ref.tell(Pay(number, f"/dev/a{7 - number}"))
+    runtime.checkpoint()
+    runtime.stop()
+
+    assert len(restore_at_rest()["mailboxes"]) == 8
+
+    runtime = start(*accounts, state_dir=tmp_path / "state")
+    balances = list[int]()
+    for _ in range(2):  # once for the payments, once for what they sent
+        balances = [count(runtime, name) for name in names]
+    assert sum(balances) == 800
+    assert balances != [100] * 8
+
+
+def test_a_mailbox_of_an_actor_that_does_not_run_waits_for_it(
+    start: Start, tmp_path: Path, wait_until: Callable[..., None]
+) -> None:
+    runtime = start(*tree("a", "b"), state_dir=tmp_path / "state")
+    ref = runtime.whereis("/dev/a")
+    assert ref is not None
+    ref.sys.suspend()
+    ref.tell(Add(5))
+    runtime.checkpoint("/dev/a")
+    runtime.supervisor("/dev").terminate_child("a")
+    runtime.execute(RestoreCheckpoint("/dev/a"))
+    assert count(runtime, "b") == 0
+
+    runtime.supervisor("/dev").restart_child("a")
+
+    wait_until(lambda: count(runtime) == 5)
+    runtime.supervisor("/dev").terminate_child("a")
+    runtime.supervisor("/dev").restart_child("a")
+    assert count(runtime) == 5

@@ -409,7 +409,9 @@ def test_a_stop_that_is_ordered_while_a_cut_waits_is_obeyed(
     assert {"/dev", "/dev/gate"} <= {each.path for each in cut.actors}
 
 
-def test_cuts_of_a_tree_whose_actors_crash_and_restart_all_the_time_leave_nobody_held(start: Start) -> None:
+def test_cuts_of_a_tree_whose_actors_crash_and_restart_all_the_time_leave_nobody_held(
+    start: Start, wait_until: Callable[..., None]
+) -> None:
     class Fragile(Account):
         def on_receive(self, message: object) -> Any:
             if message == "crash":
@@ -435,6 +437,7 @@ def test_cuts_of_a_tree_whose_actors_crash_and_restart_all_the_time_leave_nobody
     finally:
         over.set()
         crashing.join()
+    wait_until(lambda: all(runtime.whereis(f"/dev/a{number}") for number in range(8)))  # the last crash is mended
     for number in range(8):
         assert runtime.address(f"/dev/a{number}").ask(Withdraw(0), timeout=20.0) == 0
     assert all(ref.incarnation().hold is None for ref in runtime._registry.below(runtime._root.path))

@@ -114,7 +114,7 @@ RECORDS: Mapping[str, Snapshot] = {
         0,
         13,
         WALL,
-        {"queue": [b"\xa4job1"], "timers": [[2.5, None, b"\xa4tick"], [1.0, 5.0, b"\xa4tock"]]},
+        {"scope": "/golden", "queue": [b"\xa4job1"], "timers": [[2.5, None, b"\xa4tick"], [1.0, 5.0, b"\xa4tock"]]},
     ),
 }
 

@@ -90,7 +90,7 @@ def test_waiting_messages_and_timers_lie_in_the_mailbox_record_once_and_not_pack
         bench.commit(*plan(found, stored(bench.store)).operations)
 
     assert kept(bench.store) == {
-        "/app/a#mailbox": {"queue": [job.body, job.body], "timers": [[2.5, None, tick.body]]},
+        "/app/a#mailbox": {"scope": "/app", "queue": [job.body, job.body], "timers": [[2.5, None, tick.body]]},
         "/app/b": 1,
     }
     assert plan(found).mailboxes == ("/app/a",)

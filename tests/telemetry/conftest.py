@@ -54,7 +54,7 @@ VALUES: dict[str, Any] = {
     "reason": Crashed(ValueError("no such port")),
     "restarts": 4,
     "root": "/dev",
-    "sequence": 41,
+    "record": 41,
     "signal": None,
     "source": "/srv/dev/tree.yaml",
     "steps": 5,

@@ -1,7 +1,7 @@
 """The event hub: order, a bounded memory, readers that wait, subscribers that fail."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -269,3 +269,133 @@ def test_a_subscriber_that_falls_too_far_behind_misses_the_oldest_and_is_told(
 
     assert whys(tuple(got)) == ["first", *(str(number) for number in range(15, 25))]
     assert "missed 15 events" in capsys.readouterr().err
+
+
+def test_numbers_begin_where_they_are_told_to(clock: ManualClock) -> None:
+    hub = EventHub(clock, first=42)
+    got: list[RecordedEvent] = []
+    hub.subscribe(got.append)
+
+    hub.emit(RuntimeStopping("a"))
+    hub.emit(RuntimeStopping("b"))
+    hub.close()
+
+    assert [42, 43] == [recorded.sequence for recorded in got]
+    assert ([42, 43], 0) == (
+        [r.sequence for r in hub.since(41, limit=10, wait=0)[0]],
+        hub.since(41, limit=10, wait=0)[1],
+    )
+
+
+def test_what_is_emitted_before_the_numbers_are_known_is_heard_of_once_they_are(clock: ManualClock) -> None:
+    hub = EventHub(clock, first=None)
+    early, late = list[RecordedEvent](), list[RecordedEvent]()
+    hub.subscribe(early.append)
+    hub.emit(RuntimeStopping("a"))
+    hub.subscribe(late.append)
+    hub.emit(RuntimeStopping("b"))
+
+    hub.number_from(100)
+    hub.emit(RuntimeStopping("c"))
+    hub.close()
+
+    assert [(100, "a"), (101, "b"), (102, "c")] == list(
+        zip((r.sequence for r in early), whys(tuple(early)), strict=True)
+    )
+    assert [101, 102] == [recorded.sequence for recorded in late]
+
+
+def test_a_hub_that_never_learns_its_numbers_passes_on_what_it_has_when_it_closes(clock: ManualClock) -> None:
+    """A store that cannot be opened: what led to that is to be heard of."""
+    hub = EventHub(clock, first=None)
+    got: list[RecordedEvent] = []
+    hub.subscribe(got.append)
+    hub.emit(RuntimeStopping("a"))
+
+    hub.close()
+
+    assert [(1, "a")] == [(recorded.sequence, why) for recorded, why in zip(got, whys(tuple(got)), strict=True)]
+
+
+def test_the_oldest_that_are_remembered_come_first_with_what_is_forgotten_before_them(hub: EventHub) -> None:
+    for number in range(10):
+        hub.emit(RuntimeStopping(str(number)))
+
+    for sequence, limit, expected, forgotten in ((0, 2, ["7", "8"], 7), (7, 10, ["7", "8", "9"], 0), (9, 1, ["9"], 0)):
+        found, missing = hub.after(sequence, limit=limit)
+        assert (expected, forgotten) == (whys(found), missing)
+    assert ((), 0) == hub.after(10, limit=5) == hub.after(99, limit=5)
+    assert 10 == hub.last
+
+
+def test_the_first_event_of_a_time_is_found_and_whether_there_may_be_an_earlier_one(
+    hub: EventHub, clock: ManualClock
+) -> None:
+    began = clock.wall()
+    for number in range(5):  # the last three are remembered: 3, 4 and 5, of 2, 3 and 4 seconds
+        hub.emit(RuntimeStopping(str(number)))
+        clock.advance(1.0)
+
+    assert (3, False) == hub.first_at(began + 1.0)
+    assert (4, True) == hub.first_at(began + 2.5)
+    assert (6, True) == hub.first_at(began + 9.0)
+
+
+def test_a_watcher_hears_that_there_is_news_until_it_is_let_go(hub: EventHub, wait_set: WaitSet) -> None:
+    heard, news, got = threading.Event(), list[RecordedEvent](), list[RecordedEvent]()
+
+    def hear(found: Sequence[RecordedEvent]) -> None:
+        news.extend(found)
+        heard.set()
+
+    hub.emit(RuntimeStopping("before"))
+    hub.watch(hear)
+    hub.subscribe(got.append)
+    hub.emit(RuntimeStopping("a"))
+    wait_set(heard)
+    hub.unwatch(hear)
+    hub.unwatch(hear)
+    hub.emit(RuntimeStopping("b"))
+    hub.close()
+
+    assert (["a"], ["a", "b"]) == (whys(tuple(news)), whys(tuple(got)))
+
+
+def test_a_burst_that_a_watcher_slept_through_is_no_ones_loss(
+    clock: ManualClock, wait_set: WaitSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub = EventHub(clock, remembered=10)
+    entered, gate, news = threading.Event(), threading.Event(), list[RecordedEvent]()
+
+    def hear(found: Sequence[RecordedEvent]) -> None:
+        entered.set()
+        gate.wait(10.0)
+        news.extend(found)
+
+    hub.watch(hear)
+    hub.emit(RuntimeStopping("first"))
+    wait_set(entered)
+    for number in range(25):
+        hub.emit(RuntimeStopping(str(number)))
+    gate.set()
+    hub.close()
+
+    assert whys(tuple(news)) == ["first", *(str(number) for number in range(15, 25))]
+    assert "" == capsys.readouterr().err
+
+
+def test_a_failing_watcher_is_dropped_and_the_subscribers_go_on(
+    hub: EventHub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    got: list[RecordedEvent] = []
+
+    def bad(_: object) -> None:
+        raise ValueError("no")
+
+    hub.watch(bad)
+    hub.subscribe(got.append)
+    hub.emit(RuntimeStopping("a"))
+    hub.close()
+
+    assert ["a"] == whys(tuple(got))
+    assert 1 == capsys.readouterr().err.count("was dropped")

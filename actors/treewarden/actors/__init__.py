@@ -26,6 +26,7 @@ from treewarden.actors._dispatcher import SHARED as SHARED
 from treewarden.actors._dispatcher import Dispatcher as Dispatcher
 from treewarden.actors._dispatcher import DispatcherKind as DispatcherKind
 from treewarden.actors._dispatcher import OwnThread as OwnThread
+from treewarden.actors._dispatcher import Runnable as Runnable
 from treewarden.actors._durability import Durability as Durability
 from treewarden.actors._errors import ActorCrashed as ActorCrashed
 from treewarden.actors._errors import ActorDead as ActorDead
@@ -65,6 +66,7 @@ from treewarden.actors._events import Event as Event
 from treewarden.actors._events import EventSink as EventSink
 from treewarden.actors._events import GroupRestarting as GroupRestarting
 from treewarden.actors._events import JournalCut as JournalCut
+from treewarden.actors._events import MailboxWithheld as MailboxWithheld
 from treewarden.actors._events import MessageFenced as MessageFenced
 from treewarden.actors._events import ProbeFailed as ProbeFailed
 from treewarden.actors._events import ProcessAdopted as ProcessAdopted
@@ -91,6 +93,7 @@ from treewarden.actors._exits import Shutdown as Shutdown
 from treewarden.actors._exits import Unresponsive as Unresponsive
 from treewarden.actors._exits import describe_exit as describe_exit
 from treewarden.actors._exits import is_abnormal as is_abnormal
+from treewarden.actors._giving_back import GivingBack as GivingBack
 from treewarden.actors._ids import CHILD_ID_RULE as CHILD_ID_RULE
 from treewarden.actors._ids import ActorPath as ActorPath
 from treewarden.actors._ids import ChildId as ChildId
@@ -100,6 +103,7 @@ from treewarden.actors._ids import is_child_id as is_child_id
 from treewarden.actors._ids import parse_path as parse_path
 from treewarden.actors._instruments import ActorStatistics as ActorStatistics
 from treewarden.actors._instruments import Instruments as Instruments
+from treewarden.actors._kept_messages import MessageUnreadable as MessageUnreadable
 from treewarden.actors._links import Down as Down
 from treewarden.actors._links import ExitSignal as ExitSignal
 from treewarden.actors._links import Monitor as Monitor
@@ -211,6 +215,7 @@ __all__ = [
     "Fenced",
     "FromEnv",
     "Generation",
+    "GivingBack",
     "Gone",
     "GroupRestarting",
     "Health",
@@ -228,9 +233,11 @@ __all__ = [
     "LogFactory",
     "MailboxBound",
     "MailboxFull",
+    "MailboxWithheld",
     "ManagedProcess",
     "Member",
     "MessageFenced",
+    "MessageUnreadable",
     "Monitor",
     "Names",
     "Normal",
@@ -251,6 +258,7 @@ __all__ = [
     "Rejected",
     "Reply",
     "Restart",
+    "Runnable",
     "RuntimeStarted",
     "RuntimeStopped",
     "RuntimeStopping",

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Captured", "Cut", "CutFailed", "Hold", "take_cut"]
 
-LOOK: Final = 0.001  # seconds between looks at those that are not at a boundary yet
+FIRST_LOOK: Final = 0.001  # seconds until those that are not at a boundary are looked at again; doubled each time
+LONGEST_LOOK: Final = 0.032  # up to this, for a look is at everybody
 
 
 class CutFailed(TreewardenError):
@@ -78,6 +79,7 @@ class Hold:
         # Guards all below and the step of a token from an actor to this; notified with each.
         self._changed = threading.Condition()
         self._members: dict[Life, Incarnation] = {}
+        self._bounded: list[Incarnation] = []  # those of them whose mailboxes have a bound
         self._held: dict[Incarnation, None] = {}  # whose tokens are here
         self._going: dict[Incarnation, Callable[[], bool]] = {}  # who handles messages as long as that is true
         self._is_over = False
@@ -109,12 +111,15 @@ class Hold:
         """
         while True:
             self._enlist(members())
+            pause = FIRST_LOOK
             while missing := self._missing():
                 if clock.monotonic() >= until:
                     raise self._not_at_a_boundary(missing)
-                self._let_go_on(missing)
+                held = self._let_go_on(missing)
                 with self._changed:
-                    self._changed.wait(LOOK)
+                    if len(self._held) == held:  # otherwise somebody has come since
+                        self._changed.wait(pause)
+                pause = min(2 * pause, LONGEST_LOOK)
             # Held, supervisors too, so nobody starts anybody; those who were started just before are seen now.
             if all(incarnation in self._members for incarnation in members()) and not self._let_go_who_must():
                 return
@@ -140,6 +145,8 @@ class Hold:
         for incarnation in members:
             if incarnation not in self._members:
                 self._members[incarnation] = incarnation
+                if incarnation.room is not None:
+                    self._bounded.append(incarnation)
                 incarnation.be_held(self)
 
     def _missing(self) -> "list[Incarnation]":
@@ -162,19 +169,20 @@ class Hold:
             self._give_back(incarnation)
         return bool(must)
 
-    def _let_go_on(self, missing: "list[Incarnation]") -> None:
-        """Let those handle messages for whom one of `missing` waits in the middle of its own."""
+    def _let_go_on(self, missing: "list[Incarnation]") -> int:
+        """Let those handle messages for whom one of `missing` waits in the middle of its own; how many are held still."""
         for incarnation in missing:
             waited_on = incarnation.system.asks.waited_on_by(incarnation)
             asked = None if waited_on is None else self._members.get(waited_on[0])
             if waited_on is not None and asked is not None and asked in self._held:
                 self._going[asked] = partial(_is_open, waited_on[1])
                 self._give_back(asked)
-        for incarnation in tuple(self._held):
+        for incarnation in self._bounded:
             room = incarnation.room
-            if room is not None and room.is_waited_for():
+            if room is not None and incarnation in self._held and room.is_waited_for():
                 self._going[incarnation] = room.is_waited_for
                 self._give_back(incarnation)
+        return len(self._held)
 
     def _give_back(self, incarnation: "Incarnation") -> None:
         with self._changed:

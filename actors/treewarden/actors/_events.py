@@ -34,6 +34,7 @@ __all__ = [
     "EventSink",
     "GroupRestarting",
     "JournalCut",
+    "MailboxWithheld",
     "MessageFenced",
     "ProbeFailed",
     "ProcessAdopted",
@@ -352,12 +353,12 @@ class SnapshotQuarantined:
 class SnapshotFellBack:
     """A durable actor started with the snapshot before its newest, which could not be used.
 
-    `sequence` and `written_at` (wall seconds) are those of the one in use: what was persisted
+    `record` and `written_at` (wall seconds) are those of the one in use: what was persisted
     after it is lost to the actor, though not to inspection.
     """
 
     path: ActorPath
-    sequence: int
+    record: int
     written_at: float
 
 
@@ -399,6 +400,15 @@ class CheckpointRestored:
 
 @final
 @dataclass(frozen=True, slots=True)
+class MailboxWithheld:
+    """What a checkpoint kept in the mailbox of `path` cannot be given back; it stays in the store."""
+
+    path: ActorPath
+    why: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class CheckpointsPruned:
     """Checkpoints that were old enough were removed, and `freed` bytes of values that nobody else needs."""
 
@@ -426,13 +436,13 @@ class StoreResumed:
 @final
 @dataclass(frozen=True, slots=True)
 class JournalCut:
-    """The journal of a durable actor was damaged: the entry `sequence` and all after it, `lost` in number, lie aside.
+    """The journal of a durable actor was damaged: the entry `record` and all after it, `lost` in number, lie aside.
 
     The actor started with what came before; the bytes are kept for inspection.
     """
 
     path: ActorPath
-    sequence: int
+    record: int
     why: str
     lost: int
 
@@ -505,6 +515,7 @@ Event: TypeAlias = (
     | CheckpointFailed
     | CheckpointRestored
     | CheckpointsPruned
+    | MailboxWithheld
     | StoreStalled
     | StoreResumed
     | ApplyStep

@@ -211,7 +211,7 @@ class Lanes(Life, ABC):
         return in_hand.reply
 
     def put_first(self, messages: Sequence[object]) -> None:
-        """Have `messages` before all that waits; on its own turn, for one that starts."""
+        """Have `messages` before all that waits; on its own turn."""
         self._user_lane.extendleft(reversed(messages))
 
     # Being held, by whoever takes a cut

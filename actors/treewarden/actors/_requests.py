@@ -33,6 +33,7 @@ __all__ = [
     "StateRequest",
     "StopStatistics",
     "Suspend",
+    "TakeIn",
     "attend",
     "turn_away_requests",
 ]
@@ -108,6 +109,15 @@ class KeepEvents(StateRequest):
     count: int
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class TakeIn(StateRequest):
+    """Have `messages` before all that waits, and each of `later` told after its seconds."""
+
+    messages: tuple[object, ...]
+    later: tuple[tuple[float, object], ...]
+
+
 def attend(incarnation: "Incarnation", request: StateRequest) -> None:
     """Answer `request`, on the turn of `incarnation`."""
     actor = incarnation.actor
@@ -137,6 +147,11 @@ def attend(incarnation: "Incarnation", request: StateRequest) -> None:
             reply.try_set(None)
         case KeepEvents(_, count):
             _set(incarnation, lambda instrument: instrument.keep_events(count))
+            reply.try_set(None)
+        case TakeIn(_, messages, later):
+            incarnation.put_first(messages)
+            for seconds, message in later:
+                actor.context.send_after(seconds, message)
             reply.try_set(None)
         case _:
             actor.on_system(request)

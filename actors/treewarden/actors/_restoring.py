@@ -24,7 +24,6 @@ from treewarden.actors._durability import Durability
 from treewarden.actors._durable import Durable, PersistedTooEarly, class_path, commit, compose, schema_of
 from treewarden.actors._errors import StateUnusable, describe_error
 from treewarden.actors._events import JournalCut, SnapshotFellBack, SnapshotQuarantined
-from treewarden.actors._mailbox_restoring import take_in_mailbox
 from treewarden.actors._snapshots import ClaimLost, Snapshots
 from treewarden.storage import (
     CutJournal,
@@ -72,7 +71,6 @@ def recover(incarnation: "Starting", make: Callable[[], None]) -> None:
         snapshots.release(claim)
         return
     _Recovery(incarnation, snapshots, make).run()
-    take_in_mailbox(incarnation, snapshots)
     claim.recovered = True
 
 

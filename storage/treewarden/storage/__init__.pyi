@@ -56,6 +56,11 @@ from ._errors import StoreFull as StoreFull
 from ._errors import StoreLocked as StoreLocked
 from ._errors import StoreUnusable as StoreUnusable
 from ._errors import VersionTooNew as VersionTooNew
+from ._event_journal import EventJournal as EventJournal
+from ._event_pages import EventPages as EventPages
+from ._event_pages import EventsKept as EventsKept
+from ._event_rows import DamagedEvent as DamagedEvent
+from ._event_rows import KeptEvent as KeptEvent
 from ._file_system import OnNetwork as OnNetwork
 from ._kept_mailbox import MAILBOX_MARK as MAILBOX_MARK
 from ._kept_mailbox import KeptMailbox as KeptMailbox

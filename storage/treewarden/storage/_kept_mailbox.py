@@ -1,6 +1,7 @@
-"""The mailbox of an actor as a record: what waited for it in a checkpoint, until it starts and takes it in.
+"""The mailbox of an actor as a record: what waited for it in a checkpoint, until it is given back.
 
-It lies beside the actor's own record, at its path with a mark that no child id can have.
+It lies beside the actor's own record, at its path with a mark that no child id can have. It names the
+subtree that was restored, for it is given back once all of that runs.
 """
 
 from dataclasses import dataclass
@@ -21,8 +22,9 @@ _GENERATION: Final = 0  # nobody's: generations begin anew in each runtime
 @final
 @dataclass(frozen=True, slots=True)
 class KeptMailbox:
-    """Messages that waited, oldest first, and timers that had not gone off."""
+    """Messages that waited, oldest first, and timers that had not gone off; `scope` was restored."""
 
+    scope: str
     queue: tuple[Packed, ...]
     timers: tuple[KeptTimer, ...]
 
@@ -32,11 +34,12 @@ def mailbox_path(path: str) -> str:
     return path + MAILBOX_MARK
 
 
-def put_mailbox(entry: ActorEntry) -> Put | None:
+def put_mailbox(entry: ActorEntry, scope: str) -> Put | None:
     """The record of what waited for `entry`'s actor; None if nothing did."""
     if not (entry.queue or entry.timers):
         return None
     state = {
+        "scope": scope,
         "queue": [message.body for message in entry.queue],
         "timers": [[timer.seconds_left, timer.repeat_every, timer.message.body] for timer in entry.timers],
     }
@@ -53,6 +56,7 @@ def read_mailbox(found: Snapshot) -> KeptMailbox:
     _, state = MIGRATIONS.migrate(found.schema, found.version, found.state)
     fields = mapped(state, found.path)
     return KeptMailbox(
+        typed(fields.get("scope"), str, found.path),
         tuple(Packed(typed(body, bytes, found.path)) for body in listed(fields.get("queue"), found.path)),
         tuple(_timer(each, found.path) for each in listed(fields.get("timers"), found.path)),
     )

@@ -68,12 +68,15 @@ def restore_operations(
     }
     living = [entry for entry in entries if entry.path not in leases]
     states = [put for entry in living if stored.get(entry.path) != PROCESS_SCHEMA for put in _state(entry)]
-    mailboxes = [put for entry in living for put in _mailbox(entry)]
+    mailboxes = [put for entry in living for put in _mailbox(entry, content.scope)]
     put = {each.path for each in (*states, *mailboxes)}
     left_alone = dict(_left_alone(entries, stored, put))
     gone = [path for path in stored if path not in put and path not in left_alone and path not in leases]
+    # What is put is discarded before: the snapshot and the journal that it would keep as its fallback are of the
+    # time that is being undone.
+    before = [path for path in stored if path in put]
     return RestorePlan(
-        operations=(*(Discard(path) for path in gone), *states, *mailboxes),
+        operations=(*(Discard(path) for path in (*gone, *before)), *states, *mailboxes),
         states=tuple(each.path for each in states),
         mailboxes=tuple(each.path.removesuffix(MAILBOX_MARK) for each in mailboxes),
         dropped=tuple(path for path in gone if "#" not in path),
@@ -104,7 +107,7 @@ def _state(entry: ActorEntry) -> Iterator[Put]:
         yield Put(entry.path, entry.schema, entry.version, _GENERATION, entry.state)
 
 
-def _mailbox(entry: ActorEntry) -> Iterator[Put]:
-    put = put_mailbox(entry)
+def _mailbox(entry: ActorEntry, scope: str) -> Iterator[Put]:
+    put = put_mailbox(entry, scope)
     if put is not None:
         yield put

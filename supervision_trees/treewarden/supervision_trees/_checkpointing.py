@@ -51,6 +51,7 @@ from treewarden.supervision_trees._control import (
     RestoreCheckpoint,
     ShowCheckpoint,
 )
+from treewarden.supervision_trees._kept_mailboxes import KeptMailboxes
 
 __all__ = ["CheckpointCommand", "Checkpointing"]
 
@@ -71,6 +72,7 @@ class Checkpointing:
         events: is told of each.
         members: the running actors at and below a path; none where no tree runs.
         last_event: the number of the last event so far.
+        mailboxes: gives back what is restored; None where no tree runs.
     """
 
     def __init__(
@@ -81,9 +83,10 @@ class Checkpointing:
         events: EventSink,
         members: Callable[[ActorPath], Iterable[ActorRef[Any]]] = lambda _: (),
         last_event: Callable[[], int | None] = lambda: None,
+        mailboxes: KeptMailboxes | None = None,
     ) -> None:
         self._store, self._clock, self._events = store, clock, events
-        self._members, self._last_event = members, last_event
+        self._members, self._last_event, self._mailboxes = members, last_event, mailboxes
         self._checkpoints = Checkpoints(store, wall=clock.wall)
         self._taking = threading.Lock()  # an actor can be held for one cut at a time
         self._noting = threading.Lock()  # guards _requested
@@ -208,6 +211,9 @@ class Checkpointing:
         plan = restore_operations(content, current=self._current(), holder_is_alive=_is_alive)
         now = self._clock.wall()
         self._store.commit([*plan.operations, self._checkpoints.note_recovery(found.number, now)]).result()
+        if self._mailboxes is not None:
+            for actor in plan.mailboxes:
+                self._mailboxes.note(ActorPath(actor))
         self._events.emit(CheckpointRestored(path, found.number, len(plan.states)))
         return CheckpointDocument(
             {

@@ -4,6 +4,7 @@ A command is carried out by `Runtime.execute`, which answers with the named resu
 `CommandRefused`. Paths are as people type them (`dev/api` is `/dev/api`).
 """
 
+import enum
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Final, TypeAlias, final
@@ -22,6 +23,7 @@ __all__ = [
     "CreateCheckpoint",
     "DiffCheckpoints",
     "DiscardState",
+    "EventPick",
     "EventsRead",
     "Inspect",
     "ListCheckpoints",
@@ -98,13 +100,27 @@ class StopTree:
 
 
 @final
+class EventPick(enum.Enum):
+    """Which events to give where there are more than were asked for."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+
+
+@final
 @dataclass(frozen=True, slots=True)
 class ReadEvents:
-    """The events after sequence number `since`, at most `limit` of the newest; waits up to `wait` seconds for one."""
+    """The events after sequence number `since`, those of wall time `since_time` or later, at most `limit` of them.
+
+    With a state directory they go back over earlier runtimes. It waits up to `wait` seconds for one. An answer may
+    hold fewer than `limit`, since it must fit in a frame: to read all, read the oldest, and go on after `last`.
+    """
 
     since: int = 0
     limit: int = 1000
     wait: float = 0.0
+    since_time: float | None = None
+    pick: EventPick = EventPick.NEWEST
 
 
 @final
@@ -112,8 +128,9 @@ class ReadEvents:
 class EventsRead:
     """The answer to `ReadEvents`: rendered events, oldest first.
 
-    Each is `{"sequence": int, "at": wall seconds, "event": class name, "level": ..., "text": one line, **fields}`.
-    `missed` counts events after `since` that are no longer remembered.
+    Each is `{"sequence": int, "at": wall seconds, "runtime": which run, "event": class name, "level": ...,
+    "text": one line, **fields}`. `missed` counts events after `since` that are not among them, but should be:
+    they are no longer kept, or, when the newest were picked, more than `limit`.
     """
 
     events: tuple[dict[str, object], ...]

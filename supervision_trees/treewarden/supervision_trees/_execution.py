@@ -33,7 +33,6 @@ from treewarden.supervision_trees._control import (
     CreateCheckpoint,
     DiffCheckpoints,
     DiscardState,
-    EventsRead,
     Inspect,
     ListCheckpoints,
     LogRead,
@@ -50,9 +49,9 @@ from treewarden.supervision_trees._control import (
     StopTree,
 )
 from treewarden.supervision_trees._errors import NotFound
-from treewarden.supervision_trees._inspect import ActorView, CrashView, RecordedEvent, TreeView
+from treewarden.supervision_trees._event_reading import EventReading
+from treewarden.supervision_trees._inspect import ActorView, CrashView, TreeView
 from treewarden.supervision_trees._start_watch import start_and_watch
-from treewarden.supervision_trees.telemetry import EventHub, render
 
 if TYPE_CHECKING:
     from treewarden.supervision_trees._handle import SupervisorHandle
@@ -60,7 +59,6 @@ if TYPE_CHECKING:
 __all__ = ["CommandExecution", "find_actor"]
 
 LONGEST_READ: Final = 1 << 20  # bytes of a log in one answer
-LONGEST_WAIT: Final = 30.0  # seconds a reader may wait for an event
 
 
 def find_actor(view: ActorView, path: str) -> ActorView | None:
@@ -84,7 +82,7 @@ class CommandExecution:
         inspect: Callable[[], TreeView],
         supervisor: Callable[[str], "SupervisorHandle"],
         request_stop: Callable[[str], None],
-        events: EventHub,
+        events: EventReading,
         processes: ProcessSystem,
         apply: TreeApply,
         monotonic: Callable[[], float],
@@ -121,7 +119,7 @@ class CommandExecution:
                 self._request_stop("down")
                 return None
             case ReadEvents():
-                return self._read_events(command)
+                return self._events.read(command)
             case ReadCrashes(path):
                 return _read_crashes(*self._locate(path), self._monotonic())
             case ReadLog():
@@ -233,12 +231,6 @@ class CommandExecution:
     def _find(self, supervisor: "SupervisorHandle", child: ChildId) -> ActorView | None:
         return find_actor(self._inspect().root, child_path(supervisor.path, child))
 
-    def _read_events(self, command: ReadEvents) -> EventsRead:
-        wait = min(command.wait, LONGEST_WAIT)
-        found, missed = self._events.since(command.since, limit=command.limit, wait=wait)
-        last = found[-1].sequence if found else command.since
-        return EventsRead(tuple(_plain(recorded) for recorded in found), last, missed)
-
     def _read_log(self, command: ReadLog) -> LogRead:
         path = _path(command.path)
         log = self._processes.log_path(path)
@@ -271,18 +263,6 @@ def _read_crashes(supervisor: "SupervisorHandle", child: ChildId, now: float) ->
             for crash in supervisor.which_child(child).crashes
         )
     )
-
-
-def _plain(recorded: RecordedEvent) -> dict[str, object]:
-    rendered = render(recorded.event)
-    return {
-        **rendered.fields,
-        "sequence": recorded.sequence,
-        "at": recorded.at,
-        "event": rendered.name,
-        "level": rendered.level,
-        "text": rendered.text,
-    }
 
 
 def _read(log: Path, command: ReadLog) -> LogRead:

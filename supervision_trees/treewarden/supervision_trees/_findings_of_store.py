@@ -47,6 +47,7 @@ R = TypeVar("R")
 
 _MARK: Final = "#"  # in no actor's path; what has it is about one
 _RESTARTS: Final = "#restarts"
+_EVENTS_MARK: Final = b"\x00"  # the row that says which numbers of events are taken
 _NEWER: Final = "start the newer release of treewarden that wrote to this store"
 
 
@@ -198,22 +199,29 @@ class _Seen:
 
     def _blocking(self, record: CorruptRecord, found: str) -> Finding:
         """The record of something that does not start again with it, and may not with the one before it."""
-        path = record.path.removesuffix(MAILBOX_MARK)
+        if record.path.endswith(MAILBOX_MARK):
+            path = record.path.removesuffix(MAILBOX_MARK)
+            return Finding(
+                FindingKind.RECORD_DAMAGED,
+                record.path,
+                found,
+                f"the messages that were restored for {path}: it runs without them, and the checkpoint has them still",
+                Severity.DAMAGE,
+                command=f"treewarden checkpoint restore {path} --state {self._state}",
+            )
         lost = {
             Fallback.NONE: "no older record is left: what was kept of it is lost",
-            Fallback.STATE: "the messages that were restored for it are lost",
+            Fallback.STATE: "the record before it could be used",
             Fallback.PROCESS: "the record before names a process that was replaced; its processes are found by their cookie",
             Fallback.OTHER: "the record before is of no kind that is known",
         }[record.fallback]
-        if record.path.endswith(MAILBOX_MARK):
-            lost = "the messages that were restored for it, and its own state with them, are forgotten"
         return Finding(
             FindingKind.RECORD_DAMAGED,
             record.path,
             found,
-            f"a record that can be read; it keeps {path} from starting. To give it up ({lost}), discard it",
+            f"a record that can be read; it keeps its actor from starting. To give it up ({lost}), discard it",
             Severity.DAMAGE,
-            command=f"treewarden up FILE --discard-state {path} --state {self._state}",
+            command=f"treewarden up FILE --discard-state {record.path} --state {self._state}",
         )
 
     def _of_older(self, path: str, sequence: int, why: str) -> Finding:
@@ -289,7 +297,16 @@ class _Seen:
                 continue
             table = Table(problem.table)
             where = f"{problem.table} row {problem.key.hex()}"
-            if table is Table.EVENTS:
+            if table is Table.EVENTS and problem.key == _EVENTS_MARK:
+                # Without it numbers would be given again; damaged, it makes the next runtime keep well clear of them.
+                yield Finding(
+                    FindingKind.ROW_DAMAGED,
+                    where,
+                    problem.why,
+                    "nothing: the numbers of events go on higher, and it is written anew",
+                    Severity.NOTE,
+                )
+            elif table is Table.EVENTS:
                 yield self._damaged_row(
                     where, problem.why, "an event; it cannot be shown any more", DropRecordedRow(table, problem.key)
                 )
@@ -426,7 +443,7 @@ class _Seen:
                     FindingKind.RECORD_WITHOUT_STATE,
                     path,
                     "messages are kept for an actor of which nothing else is kept",
-                    "nothing, if it is durable: it takes them in when it starts",
+                    "nothing, if something is to run there: it is given them then",
                     Severity.NOTE,
                 )
         remembered = sorted(

@@ -1,20 +1,23 @@
 """The runtime's own parts as supervised actors, below `/system`."""
 
-import contextlib
+import enum
+from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Final, final
 
-from treewarden.actors import Actor, ActorPath, CutFailed, ExitReason
-from treewarden.storage import StoreError, Trigger
-from treewarden.supervision_trees._checkpointing import Checkpointing
-from treewarden.supervision_trees._control import CommandRefused
+from treewarden.actors import Actor, ExitReason
+from treewarden.storage import StoreError, StoreFull
+from treewarden.supervision_trees._event_keeping import GATHER, EventKeeping, is_trace_of
+from treewarden.supervision_trees._inspect import RecordedEvent
 from treewarden.supervision_trees.console import CommandExecutor, ConsoleServer
 
-__all__ = ["CheckpointActor", "ConsoleActor", "TakeRequested"]
+__all__ = ["ConsoleActor", "EventsActor"]
 
-CLOSING = 2.0  # seconds for answers in flight
-PAUSE = 1.0  # seconds that a tree may stand still for a checkpoint that nobody waits for
+CLOSING: Final = 2.0  # seconds for answers in flight
+_FIRST_RETRY: Final = 1.0  # seconds, doubled each time
+_LONGEST_RETRY: Final = 60.0
 
 
 @final
@@ -56,46 +59,110 @@ class ConsoleActor(Actor):
 
 @final
 @dataclass(frozen=True, slots=True)
-class TakeRequested:
-    """Take the checkpoints that were requested."""
+class _News:
+    """There are events to write."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class _TakePeriodic:
-    """It is time for one of the whole tree."""
+class _Write:
+    """It is time to write."""
 
 
-class CheckpointActor(Actor):
-    """Takes the checkpoints that nobody waits for: every `every` seconds, and when an actor asks; and prunes them.
+@final
+@dataclass(frozen=True, slots=True)
+class _Written:
+    future: "Future[int]"
 
-    One that comes to nothing is told as an event, and the next one is taken in its time.
+
+class _Keeping(enum.Enum):
+    """What the events actor is doing."""
+
+    RESTING = enum.auto()
+    GATHERING = enum.auto()  # a timer runs
+    WRITING = enum.auto()  # a commit is under way
+    HELD = enum.auto()  # the store took no writes; a timer runs, or the store will call
+
+
+class EventsActor(Actor):
+    """Writes the events of the runtime into its journal, a batch at a time. It waits for nothing, and never polls.
+
+    While the store takes no writes the hub goes on remembering; what it forgets becomes a gap. Of that
+    trouble it tells one line in the log, and no event: an event about events that cannot be kept would be one more of them.
     """
 
-    def __init__(self, checkpointing: Checkpointing, root: ActorPath, every: float | None, keep: float) -> None:
+    def __init__(self, keeping: EventKeeping) -> None:
         super().__init__()
-        self._checkpointing, self._root, self._every, self._keep = checkpointing, root, every, keep
+        self._keeping = keeping
+        self._doing = _Keeping.RESTING
+        self._is_told = False  # a `_News` is on its way, or what it is about is not taken yet; set on the hub's thread
+        self._retry = 0.0  # seconds; above 0 while the store takes no writes
 
     def on_start(self) -> None:
-        """Set the timer, and take what was requested while none of these ran."""
-        if self._every is not None:
-            self.context.send_every(self._every, _TakePeriodic())
-        self.context.tell_self(TakeRequested())
+        """Write what is there, then whatever comes."""
+        self._keeping.watch(self._hear)
+        self._write()
+
+    def on_stop(self, reason: ExitReason | None = None) -> None:  # noqa: ARG002 - every end is the same here
+        """Hear no more; what is left is written by the runtime, before it closes the store."""
+        self._keeping.unwatch(self._hear)
+
+    def on_kill(self) -> None:
+        """As `on_stop`."""
+        self._keeping.unwatch(self._hear)
 
     def on_receive(self, message: object) -> None:
-        """Take what is asked for, then remove what is old."""
+        """Go on with the next batch when it is time, and when the one before is durable."""
         match message:
-            case _TakePeriodic():
-                self._take(self._root, Trigger.PERIODIC)
-                with contextlib.suppress(StoreError):  # the next time
-                    self._checkpointing.prune(older_than=self._keep)
-            case TakeRequested():
-                for path, trigger in self._checkpointing.requested().items():
-                    self._take(path, trigger)
+            case _News():
+                if self._doing is _Keeping.RESTING:
+                    self._doing = _Keeping.GATHERING
+                    self.context.send_after(GATHER, _Write())
+            case _Write():
+                if self._doing is not _Keeping.WRITING:
+                    self._write()
+            case _Written(future):
+                self._take(future)
             case _:
                 super().on_receive(message)
 
-    def _take(self, path: ActorPath, trigger: Trigger) -> None:
-        # What failed was told by an event; a disk that is full or a handler that is long is no defect of this actor.
-        with contextlib.suppress(CutFailed, CommandRefused, StoreError):
-            self._checkpointing.take(path, trigger, within=PAUSE)
+    def _hear(self, news: Sequence[RecordedEvent]) -> None:
+        # On the hub's thread. That this actor is traced is no news: each message would make the next one.
+        if not self._is_told and not all(is_trace_of(recorded.event, self.context.path) for recorded in news):
+            self._is_told = True
+            self.context.tell_self(_News())
+
+    def _write(self) -> None:
+        self._is_told = False  # before the hub is read: what comes from now on is news again
+        try:
+            future = self._keeping.write(self.context.path)
+        except StoreError as error:
+            self._hold(error)
+            return
+        if future is None:
+            self._doing = _Keeping.RESTING
+            return
+        self._doing = _Keeping.WRITING
+        tell_self = self.context.tell_self
+        future.add_done_callback(lambda done: tell_self(_Written(done)))
+
+    def _take(self, future: "Future[int]") -> None:
+        error = future.exception()
+        if error is not None:
+            self._hold(error)
+            return
+        if self._retry:
+            self._retry = 0.0
+            self.context.log.info("events are kept again")
+        self._write()
+
+    def _hold(self, error: BaseException) -> None:
+        self._doing = _Keeping.HELD
+        if not self._retry:
+            self.context.log.error("events are not kept for now", error=str(error) or repr(error))
+        self._retry = min(max(_FIRST_RETRY, self._retry * 2), _LONGEST_RETRY)
+        if isinstance(error, StoreFull):
+            tell_self = self.context.tell_self
+            self._keeping.when_writable(lambda: tell_self(_Write()))
+        else:
+            self.context.send_after(self._retry, _Write())

@@ -8,7 +8,6 @@ import contextlib
 import os
 import random
 import tempfile
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -69,6 +68,7 @@ def make_processes(
     *,
     state_dir: Path | None,
     registry: Registry,
+    runtime: str,
     on_error: Callable[[BaseException], None],
     closers: contextlib.ExitStack,
 ) -> ProcessSystem:
@@ -97,7 +97,7 @@ def make_processes(
         environment=dict(os.environ),
         logs=logs,
         store_id=store.store_id,
-        runtime=uuid.uuid4().hex,
+        runtime=runtime,
     )
 
 

@@ -5,6 +5,7 @@ that has ended (supervision.md A.16).
 """
 
 import threading
+from collections.abc import Callable
 from typing import Any, final
 
 from treewarden.actors import ActorPath, ActorRef
@@ -21,6 +22,7 @@ class Registry:
         # Guards the writes to _refs. A supervisor that was killed in the middle of a handler lets go of
         # its children while its successor registers others at the same paths.
         self._writing = threading.Lock()
+        self._awaited: Callable[[ActorPath], object] | None = None
 
     def lookup(self, path: ActorPath) -> ActorRef[Any] | None:
         """The running incarnation at `path`."""
@@ -37,6 +39,12 @@ class Registry:
         """`ref` lives at `path` now."""
         with self._writing:
             self._refs[path] = ref
+        if self._awaited is not None:
+            self._awaited(path)
+
+    def on_register(self, listener: Callable[[ActorPath], object]) -> None:
+        """Call `listener` with each path at which somebody begins to live from now on; it must be short, on any thread."""
+        self._awaited = listener
 
     def unregister(self, path: ActorPath, ref: ActorRef[Any]) -> None:
         """`ref` no longer does; a newer one at `path` stays."""

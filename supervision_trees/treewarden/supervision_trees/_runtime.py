@@ -1,14 +1,15 @@
 """The composition root: boots the tree over its ports, and takes everything down again.
 
-Order of a start: own the state directory, open the store, end what nobody will adopt, make the
+Order of a start: own the state directory, open the store, go on with the numbers of its events, end what nobody will adopt, make the
 ports, start the console, start the root. A failure at any point undoes what came before it. Order
 of a stop: the root (its children in reverse), the console, a last look for processes that carry
-this store's cookie, the ports, the store, the lock.
+this store's cookie, the ports, the last events, the store, the lock.
 """
 
 import contextlib
 import os
 import threading
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -32,6 +33,7 @@ from treewarden.actors import (
     ListedTree,
     Names,
     Reply,
+    Runnable,
     RuntimeStarted,
     RuntimeStopped,
     Shutdown,
@@ -48,16 +50,21 @@ from treewarden.actors import (
 )
 from treewarden.storage import Checkpoint, MemoryStore, SnapshotStore, StoreState, Trigger
 from treewarden.supervision_trees._apply import TreeApply
+from treewarden.supervision_trees._at_rest import SYSTEM, own_log, store_at_rest
+from treewarden.supervision_trees._checkpoint_actor import CheckpointActor, TakeRequested
 from treewarden.supervision_trees._checkpointing import Checkpointing
 from treewarden.supervision_trees._checks import check_spec
 from treewarden.supervision_trees._control import Command
 from treewarden.supervision_trees._errors import StartFailed
+from treewarden.supervision_trees._event_keeping import EventKeeping, keep_events
+from treewarden.supervision_trees._event_reading import EventReading
 from treewarden.supervision_trees._execution import CommandExecution
 from treewarden.supervision_trees._explanation import GiveUps
 from treewarden.supervision_trees._handle import SupervisorHandle
 from treewarden.supervision_trees._inspect import TreeView
+from treewarden.supervision_trees._kept_mailboxes import KeptMailboxes
 from treewarden.supervision_trees._partition_handle import PartitionHandle
-from treewarden.supervision_trees._parts import CheckpointActor, ConsoleActor, TakeRequested
+from treewarden.supervision_trees._parts import ConsoleActor, EventsActor
 from treewarden.supervision_trees._ports import CLOSING, make_processes, make_system, own_store
 from treewarden.supervision_trees._records import RestartRecords
 from treewarden.supervision_trees._recovery import SweepReport, sweep, sweep_all
@@ -72,8 +79,8 @@ from treewarden.supervision_trees.telemetry import EventHub, LogLines, Subscribe
 
 __all__ = ["Runtime", "StopReport"]
 
-SYSTEM: Final = ChildId("system")  # the supervisor of the runtime's own parts
 CHECKPOINTS: Final = ChildId("checkpoints")  # a part of it
+MAILBOXES_WITHIN: Final = 5.0  # seconds that a start waits for what a checkpoint kept to be given back
 CHECKPOINT_EVERY: Final = 300.0  # seconds
 KEEP_CHECKPOINTS: Final = 7 * 24 * 3600.0  # seconds
 
@@ -138,7 +145,9 @@ class Runtime:
             raise ValueError(f"a tree cannot be named {SYSTEM!r}: the runtime's own parts live there")
         self._state_dir = None if state_dir is None else Path(state_dir).absolute()
         self._clock = SystemClock()
-        self._hub = EventHub(self._clock)
+        # The numbers go on from those in the store, once that is open.
+        self._run = uuid.uuid4().hex
+        self._hub = EventHub(self._clock, first=1 if state_dir is None else None)
         self._logs = LogLines()
         self._registry = Registry()
         self._checkpoint_every, self._keep_checkpoints = checkpoint_every, keep_checkpoints
@@ -283,10 +292,7 @@ class Runtime:
         directory = Path(state_dir).absolute()
         if not (directory / "store").is_dir():
             return SweepReport()
-        with contextlib.ExitStack() as closers:
-            hub = EventHub(SystemClock())
-            closers.callback(hub.close)
-            store = own_store(directory, tree="(sweep)", console="", since=SystemClock().wall(), closers=closers)
+        with store_at_rest(directory, purpose="sweep") as (store, hub):
             return sweep_all(store, events=hub)
 
     # Booting
@@ -296,15 +302,37 @@ class Runtime:
             self._hub.subscribe(events)
         store = self._store = self._open_store()
         store.on_state(self._tell_of_store)
+        keeping = None
+        if self._state_dir is not None:  # without one nothing outlives the runtime
+            keeping = keep_events(
+                self._hub, store, runtime=self._run, clock=self._clock, log=own_log(self._logs), closers=self._closers
+            )
         sweep(store, self._root.spec, discard=discard, state_dir=self._state_dir, events=self._hub)
         processes = make_processes(
-            store, state_dir=self._state_dir, registry=self._registry, on_error=self._report, closers=self._closers
+            store,
+            state_dir=self._state_dir,
+            registry=self._registry,
+            runtime=self._run,
+            on_error=self._report,
+            closers=self._closers,
         )
         # Without a state directory nothing outlives the runtime, so there is nothing to remember for.
         restarts = None if self._state_dir is None else RestartRecords(store, self._clock.wall, events=self._hub)
         snapshots = Snapshots(store)
+        mailboxes = KeptMailboxes(
+            store,
+            lookup=self._registry.lookup,
+            schedule=self._schedule,
+            events=self._hub,
+        )
+        self._registry.on_register(mailboxes.registered)
         self._checkpointing = Checkpointing(
-            store, clock=self._clock, events=self._hub, members=self._registry.below, last_event=self._hub.last
+            store,
+            clock=self._clock,
+            events=self._hub,
+            members=self._registry.below,
+            last_event=lambda: self._hub.last,
+            mailboxes=mailboxes,
         )
         self._checkpointing.sweep()
         self._system = make_system(
@@ -324,7 +352,7 @@ class Runtime:
             inspect=self.inspect,
             supervisor=self.supervisor,
             request_stop=self.request_stop,
-            events=self._hub,
+            events=EventReading(self._hub, None if keeping is None else keeping.journal.pages, runtime=self._run),
             processes=processes,
             apply=TreeApply(
                 root=self._root.path,
@@ -338,12 +366,17 @@ class Runtime:
             snapshots=snapshots,
             checkpointing=self._checkpointing,
         )
-        self._start_parts()
+        if self._state_dir is not None and keeping is not None:
+            self._start_parts(self._state_dir, keeping)
         self._closers.callback(join_pykka_registry(self._listed))
         self._hub.emit(RuntimeStarted(self._root.path, os.getpid()))
         running = self._root.start(self._system)
         if running is not None:
             self._registry.register(self._root.path, running)
+            mailboxes.wait_given(MAILBOXES_WITHIN)
+
+    def _schedule(self, runnable: Runnable) -> None:
+        self._system.dispatcher.schedule(runnable)
 
     def _request_checkpoint(self, path: ActorPath, trigger: Trigger) -> None:
         taker = self._registry.lookup(child_path(child_path(ROOT_PARENT, SYSTEM), CHECKPOINTS))
@@ -371,11 +404,11 @@ class Runtime:
             closers=self._closers,
         )
 
-    def _start_parts(self) -> None:
+    def _start_parts(self, state_dir: Path, keeping: EventKeeping) -> None:
         """Start the supervisor of the runtime's own parts."""
-        if self._state_dir is None:
-            return
-        console = ChildSpec.of(ConsoleActor, socket_path_for(self._state_dir), self, id="console")
+        # A limit of its own: if it fails again and again it is parked, and the console stays.
+        events = ChildSpec.of(EventsActor, keeping, id="events", intensity=Intensity(3, within=60.0))
+        console = ChildSpec.of(ConsoleActor, socket_path_for(state_dir), self, id="console")
         checkpoints = ChildSpec.of(
             CheckpointActor,
             self._checkpointing,
@@ -385,7 +418,7 @@ class Runtime:
             id=CHECKPOINTS,
         )
         spec = ChildSpec.of(
-            Supervisor, children=[console, checkpoints], intensity=Intensity(10, within=60.0), id=SYSTEM
+            Supervisor, children=[events, console, checkpoints], intensity=Intensity(10, within=60.0), id=SYSTEM
         )
         started: Reply[None] = Reply()
 
@@ -403,7 +436,7 @@ class Runtime:
         started.get()
 
     def _report(self, error: BaseException) -> None:
-        self._logs.of_actor(child_path(ROOT_PARENT, SYSTEM)).error("internal error", error=repr(error))
+        own_log(self._logs).error("internal error", error=repr(error))
 
     def _listed(self) -> tuple[ListedTree]:
         """The tree, as `pykka.ActorRegistry` knows it: without the runtime's own parts."""

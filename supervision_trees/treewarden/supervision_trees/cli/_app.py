@@ -12,10 +12,11 @@ from treewarden.supervision_trees.cli._checkpoint import CHECKPOINT
 from treewarden.supervision_trees.cli._definitions import check, init, schema
 from treewarden.supervision_trees.cli._doctor import doctor
 from treewarden.supervision_trees.cli._down import down
+from treewarden.supervision_trees.cli._events import events
 from treewarden.supervision_trees.cli._output import Failed, notice
 from treewarden.supervision_trees.cli._plans import apply, plan
 from treewarden.supervision_trees.cli._store import STORE
-from treewarden.supervision_trees.cli._streams import events, logs
+from treewarden.supervision_trees.cli._streams import logs
 from treewarden.supervision_trees.cli._up import up
 from treewarden.supervision_trees.cli._views import ps, show, tree
 

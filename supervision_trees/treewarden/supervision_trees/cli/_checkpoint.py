@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, cast
 
 import typer
 
-from treewarden.supervision_trees.cli._options import ActorArgument, AsJson, StateDir
-from treewarden.supervision_trees.cli._output import Failed, print_document, print_table, print_text
+from treewarden.supervision_trees.cli._options import ActorArgument, AsJson, StateDir, duration
+from treewarden.supervision_trees.cli._output import print_document, print_table, print_text
 
 if TYPE_CHECKING:
     from treewarden.supervision_trees._checkpointing import CheckpointCommand
@@ -28,15 +28,6 @@ CHECKPOINT: Final = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def _duration(text: str) -> float:
-    from treewarden.supervision_trees.definitions._durations import parse_duration  # noqa: PLC0415 - not for --help
-
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 def _value(text: str) -> tuple[str, str]:
@@ -178,7 +169,7 @@ def prune(
     *,
     older_than: Annotated[
         float,
-        typer.Option("--older-than", metavar="DURATION", parser=_duration, help="Such as 7d or 12h."),
+        typer.Option("--older-than", metavar="DURATION", parser=duration, help="Such as 7d or 12h."),
     ] = cast("float", "7d"),
     state: StateDir = _STATE,
     as_json: AsJson = False,
@@ -199,26 +190,15 @@ def prune(
 @contextlib.contextmanager
 def _desk(state_dir: Path) -> "Generator[_Execute]":
     """Where commands about checkpoints are carried out: by the runtime, or here on a store that nobody owns."""
-    from treewarden.actors import SystemClock  # noqa: PLC0415
-    from treewarden.supervision_trees._checkpointing import Checkpointing  # noqa: PLC0415 - not for --help
-    from treewarden.supervision_trees._ports import own_store  # noqa: PLC0415
+    from treewarden.supervision_trees._at_rest import checkpoints_at_rest  # noqa: PLC0415 - not for --help
     from treewarden.supervision_trees.cli._connection import open_console, state_holder  # noqa: PLC0415
-    from treewarden.supervision_trees.telemetry import EventHub  # noqa: PLC0415
 
     if state_holder(state_dir) is not None:
         with open_console(state_dir) as console:
             yield lambda command: console.execute(command, timeout=_SOON)
-        return
-    if not (state_dir / "store").is_dir():
-        raise Failed(
-            f"there is no store in {state_dir}, expected the state directory of a tree that has run: --state DIR"
-        )
-    clock = SystemClock()
-    with contextlib.ExitStack() as closers:
-        hub = EventHub(clock)
-        closers.callback(hub.close)
-        store = own_store(state_dir.absolute(), tree="(checkpoint)", console="", since=clock.wall(), closers=closers)
-        yield Checkpointing(store, clock=clock, events=hub).execute
+    else:
+        with checkpoints_at_rest(state_dir) as checkpoints:
+            yield checkpoints.execute
 
 
 def _row(row: "dict[str, Any]") -> list[str]:

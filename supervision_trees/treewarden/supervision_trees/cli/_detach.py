@@ -7,6 +7,7 @@ runtime that still answers in the same state directory is not mistaken for it.
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,8 +26,8 @@ _LAST_LINES: Final = 20
 _LONGEST_TAIL: Final = 64 * 1024  # bytes
 
 
-def start_detached(file: Path, *, state_dir: Path, discard: tuple[str, ...], within: float) -> None:
-    """Start `treewarden up FILE` in the background and return once its tree is up.
+def start_detached(file: Path, *, state_dir: Path, options: Sequence[str], within: float) -> None:
+    """Start `treewarden up FILE`, with `options`, in the background and return once its tree is up.
 
     Raises:
         Failed: if it ended before that, with its last lines; or was not up `within` seconds (it goes on).
@@ -35,12 +36,11 @@ def start_detached(file: Path, *, state_dir: Path, discard: tuple[str, ...], wit
     socket_path_for(state_dir)  # complain here, not in a log, if there is no safe place for a console
     log = state_dir / _LOG
     command = [sys.executable, "-m", "treewarden.supervision_trees.cli", "up", "--state", str(state_dir)]
-    command += [argument for path in discard for argument in ("--discard-state", path)]
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         written_before = os.fstat(descriptor).st_size
         child = subprocess.Popen(
-            [*command, "--", str(file)],
+            [*command, *options, "--", str(file)],
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,

@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-__all__ = ["ActorArgument", "AsJson", "FileArgument", "Follow", "StateDir", "Within"]
+__all__ = ["ActorArgument", "AsJson", "FileArgument", "Follow", "StateDir", "Within", "duration"]
 
 
 def _actor_path(text: str) -> str:
@@ -15,6 +15,16 @@ def _actor_path(text: str) -> str:
         return parse_path(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def duration(text: str) -> float:
+    """Seconds, as people write them; a parser for an option."""
+    from treewarden.supervision_trees.definitions._durations import parse_duration  # noqa: PLC0415 - not for --help
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"found {text!r}, expected {error}") from error
 
 
 StateDir: TypeAlias = Annotated[

@@ -1,26 +1,24 @@
-"""`logs` and `events`: what was written and what happened, once or as it comes."""
+"""`logs`: what a process wrote, once or as it comes."""
 
 import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, cast
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from treewarden.supervision_trees.cli._options import ActorArgument, AsJson, Follow, StateDir
-from treewarden.supervision_trees.cli._output import Failed, notice, print_document, print_json_line, print_text
+from treewarden.supervision_trees.cli._output import Failed, print_document, print_json_line
 
 if TYPE_CHECKING:
-    from treewarden.supervision_trees._control import EventsRead, LogRead
+    from treewarden.supervision_trees._control import LogRead
 
-__all__ = ["events", "logs"]
+__all__ = ["logs", "told_of_its_end"]
 
 _STATE: Final = Path(".treewarden")
 _BETWEEN_LOOKS: Final = 0.25  # seconds between two looks at a log that did not grow
-_WAIT_FOR_EVENT: Final = 10.0  # seconds that one read waits in the runtime
 _LINES: Final = 50
 
 
@@ -45,7 +43,7 @@ def logs(
             return
         _print_log(path, read, as_json=as_json)
         while follow:
-            with _told_of_its_end(state):
+            with told_of_its_end(state):
                 read = console.execute(ReadLog(path, offset=read.next_offset), timeout=ANSWER_WITHIN)
             if read.text:
                 _print_log(path, read, as_json=as_json)
@@ -53,35 +51,8 @@ def logs(
                 time.sleep(_BETWEEN_LOOKS)
 
 
-def events(
-    *,
-    follow: Follow = False,
-    since: Annotated[
-        int, typer.Option("--since", metavar="N", min=0, help="Only events after this sequence number.")
-    ] = 0,
-    state: StateDir = _STATE,
-    as_json: AsJson = False,
-) -> None:
-    """Print what happened in the tree."""
-    from treewarden.supervision_trees._control import ReadEvents  # noqa: PLC0415 - not for --help
-    from treewarden.supervision_trees.cli._connection import ANSWER_WITHIN, open_console  # noqa: PLC0415
-
-    with open_console(state) as console:
-        read = console.execute(ReadEvents(since=since), timeout=ANSWER_WITHIN)
-        if as_json and not follow:
-            print_document({"events": read.events, "last": read.last, "missed": read.missed})
-            return
-        _print_events(read, as_json=as_json)
-        while follow:
-            with _told_of_its_end(state):
-                read = console.execute(
-                    ReadEvents(since=read.last, wait=_WAIT_FOR_EVENT), timeout=_WAIT_FOR_EVENT + ANSWER_WITHIN
-                )
-            _print_events(read, as_json=as_json)
-
-
 @contextmanager
-def _told_of_its_end(state_dir: Path) -> Generator[None]:
+def told_of_its_end(state_dir: Path) -> Generator[None]:
     """Whoever follows a runtime to its end hears that it ended, not how a socket broke."""
     from treewarden.supervision_trees.cli._connection import is_ending  # noqa: PLC0415 - not for --help
     from treewarden.supervision_trees.console import ConsoleProtocolError  # noqa: PLC0415
@@ -107,21 +78,3 @@ def _print_log(path: str, read: "LogRead", *, as_json: bool) -> None:
 
 def _log_document(path: str, read: "LogRead") -> dict[str, object]:
     return {"path": path, "text": read.text, "next_offset": read.next_offset}
-
-
-def _print_events(read: "EventsRead", *, as_json: bool) -> None:
-    if read.missed:
-        notice(f"{read.missed} earlier events are no longer remembered by the runtime")
-    for event in read.events:
-        if as_json:
-            print_json_line(event)
-        else:
-            print_text(_event_line(event))
-
-
-def _event_line(event: dict[str, object]) -> str:
-    from treewarden.supervision_trees._drawing import printable  # noqa: PLC0415 - not for --help
-
-    at = datetime.fromtimestamp(cast("float", event["at"])).astimezone()
-    clock = at.strftime("%H:%M:%S") + f".{at.microsecond // 1000:03d}"
-    return f"{event['sequence']:>6}  {clock}  {event['level']!s:<7}  {printable(str(event['text']))}"

@@ -21,6 +21,7 @@ from treewarden.supervision_trees._control import (
     CreateCheckpoint,
     DiffCheckpoints,
     DiscardState,
+    EventPick,
     EventsRead,
     Inspect,
     ListCheckpoints,
@@ -102,8 +103,15 @@ def command_to_plain(command: Command) -> dict[str, object]:
             return {"command": "restart", "path": path}
         case DiscardState(path):
             return {"command": "discard-state", "path": path}
-        case ReadEvents(since, limit, wait):
-            return {"command": "read-events", "since": since, "limit": limit, "wait": wait}
+        case ReadEvents(since, limit, wait, since_time, pick):
+            return {
+                "command": "read-events",
+                "since": since,
+                "limit": limit,
+                "wait": wait,
+                "since_time": since_time,
+                "pick": pick.value,
+            }
         case ReadCrashes(path):
             return {"command": "read-crashes", "path": path}
         case ReadLog(path, lines, offset):
@@ -204,12 +212,22 @@ def _read_path(fields: Fields) -> str:
 
 
 def _read_read_events(fields: Fields) -> ReadEvents:
-    fields.only("command", "since", "limit", "wait")
+    fields.only("command", "since", "limit", "wait", "since_time", "pick")
     return ReadEvents(
         since=fields.integer("since", least=0),
         limit=fields.integer("limit", least=1, most=_MOST_EVENTS),
         wait=fields.number("wait", least=0.0, most=LONGEST_WAIT),
+        since_time=fields.number_or_none("since_time"),
+        pick=_read_pick(fields.text("pick")),
     )
+
+
+def _read_pick(text: str) -> EventPick:
+    try:
+        return EventPick(text)
+    except ValueError:
+        picks = ", ".join(pick.value for pick in EventPick)
+        raise WireError(f"read-events.pick: found {text!r}, expected one of {picks}") from None
 
 
 def _read_read_log(fields: Fields) -> ReadLog:

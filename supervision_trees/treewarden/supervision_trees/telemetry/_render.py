@@ -30,6 +30,7 @@ from treewarden.actors import (
     GroupRestarting,
     JournalCut,
     Killed,
+    MailboxWithheld,
     MessageFenced,
     Normal,
     ProbeFailed,
@@ -54,7 +55,7 @@ from treewarden.actors import (
 )
 from treewarden.actors.processes import describe_end
 
-__all__ = ["Level", "Rendered", "render"]
+__all__ = ["Level", "Rendered", "event_fields", "render"]
 
 Level = str  # "info", "warning" or "error": structlog's method names
 
@@ -75,6 +76,16 @@ def render(event: Event) -> Rendered:
     level, text = _say(event)
     values = {field.name: _plain(getattr(event, field.name)) for field in fields(event)}
     return Rendered(type(event).__name__, level, text, values)
+
+
+def event_fields(event: Event) -> dict[str, object]:
+    """`event` as plain values: its own fields, its class, its level and its text."""
+    try:
+        rendered = render(event)
+    except Exception as error:  # noqa: BLE001 - boundary to what an actor raised: its own text may raise when it is asked for
+        text = f"a {type(event).__name__} that cannot be told: {type(error).__name__}"
+        return {"event": type(event).__name__, "level": "error", "text": text}
+    return {**rendered.fields, "event": rendered.name, "level": rendered.level, "text": rendered.text}
 
 
 def _plain(value: object) -> object:
@@ -163,6 +174,8 @@ def _say(event: Event) -> tuple[Level, str]:
             return "warning", f"{path} was restored from checkpoint {number}: {states} states"
         case CheckpointsPruned(numbers, freed):
             return "info", f"{len(numbers)} old checkpoints were removed, {freed} bytes freed"
+        case MailboxWithheld(path, why):
+            return "error", f"what waited for {path} in its checkpoint is not given back, and is kept: {why}"
         case StoreStalled(state_dir):
             return "error", f"the disk of {state_dir} is full: nothing is stored until there is room again"
         case StoreResumed(state_dir, stalled_for):
