@@ -119,6 +119,14 @@ TABLE: Final[dict[str, tuple[Facts, list[Told]]]] = {
         seen(RecordDamaged("snap", "/dev/a", 5, "it"), corrupt=(corrupt(Fallback.STATE),)),
         [("record-damaged", "damage", "quarantine")],
     ),
+    "older, and the newest too": (
+        seen(RecordDamaged("snap", "/dev/a", 4, "it"), corrupt=(corrupt(Fallback.NONE),)),
+        [("record-damaged", "damage", None), ("record-damaged", "damage", None)],
+    ),
+    "entry, without a place": (
+        seen(RecordDamaged("journal", "/dev/a", 0, "its key"), ENTRY, bases={"/dev/a": 5}),
+        [("journal-damaged", "damage", None)],
+    ),
     "name": (seen(NameDamaged("00")), [("name-damaged", "damage", None)]),
     "newer release": (
         seen(RecordTooNew("snap", "/dev/n", 1, 2, 1), AS_ROW, ENTRY, corrupt=(corrupt(Fallback.STATE),)),
@@ -135,6 +143,10 @@ TABLE: Final[dict[str, tuple[Facts, list[Told]]]] = {
     "entry, nothing to replay on": (seen(ENTRY), [("journal-damaged", "damage", None)]),
     "mark of events": (seen(RowDamaged("events", MARK, "its checksum")), [("row-damaged", "note", None)]),
     "event": (seen(AS_ROW), [("row-damaged", "damage", "drop-row")]),
+    "event, unreachable": (seen(RowDamaged("events", b"e" * 512, "it")), [("row-damaged", "damage", None)]),
+    "value, foreign key": (seen(RowDamaged("values", b"x", "it")), [("row-damaged", "damage", "drop-row")]),
+    "checkpoint, foreign key": (seen(RowDamaged("checkpoints", b"x", "it")), [("row-damaged", "damage", "drop-row")]),
+    "older, without a place": (seen(RecordDamaged("snap", "/dev/a", 0, "it")), [("record-damaged", "damage", None)]),
     "value, lonely": (
         seen(VALUE, lonely_values=frozenset({b"v"}), unneeded_values=1),
         [("row-damaged", "damage", "collect")],

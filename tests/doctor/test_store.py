@@ -27,7 +27,7 @@ from treewarden.storage import (
 )
 from treewarden.storage._lmdb_tables import digest_of
 from treewarden.supervision_trees import _doctor_store
-from treewarden.supervision_trees._findings import FindingKind
+from treewarden.supervision_trees._findings import FindingKind, Outcome
 
 Unchanged = Callable[[Path], dict[str, tuple[int, bytes]]]
 Done = Callable[[Any], dict[str, str]]
@@ -285,6 +285,22 @@ def test_a_file_whose_structure_is_damaged_is_not_touched(patient: Any, unchange
     assert unchanged(patient.store) == before
 
 
+@pytest.mark.parametrize("name", [b"eventt", b"event\xe8"])
+def test_a_database_whose_name_is_damaged_is_told_and_not_made_anew(
+    patient: Any, name: bytes, unchanged: Unchanged
+) -> None:
+    data = patient.store / "data.mdb"
+    data.write_bytes(data.read_bytes().replace(b"events", name))
+    before = unchanged(patient.store)
+
+    visit = patient.treat()
+
+    finding = visit.findings[0]
+    assert finding.kind is FindingKind.STORE_DAMAGED
+    assert "it has no database events, only checkpoints, event" in finding.found
+    assert unchanged(patient.store) == before
+
+
 def test_where_no_store_is_none_is_made(tmp_path: Path, patient: Any) -> None:
     shutil.rmtree(patient.store)
     assert patient.findings() == [("store-missing", "damage", None)]
@@ -417,6 +433,7 @@ def test_whatever_byte_is_changed_the_doctor_says_something_or_nothing_is_wrong_
         told += bool(patient.examine().findings)
         results, again = patient.treat().results, patient.treat()
 
-        assert {each.outcome.value for each in results} <= {"done"}, f"seed {seed}, offsets {where}, mask {mask}"
+        undone = [f"{each.finding.where}: {each.why}" for each in results if each.outcome is not Outcome.DONE]
+        assert undone == [], f"seed {seed}, offsets {where}, mask {mask}"
         assert again.results == (), f"seed {seed}, offsets {where}, mask {mask}"
     assert told > 0
