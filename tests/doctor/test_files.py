@@ -181,7 +181,10 @@ def test_logs_of_processes_on_no_record_are_a_note_with_their_size(patient: Any)
 
 @pytest.mark.parametrize(("free", "severity"), [(2**20 - 1, "damage"), (2**20, "note"), (64 * 2**20 - 1, "note")])
 def test_little_room_is_told(patient: Any, monkeypatch: pytest.MonkeyPatch, free: int, severity: str) -> None:
-    monkeypatch.setattr(FileLook, "free_bytes", lambda _: free)
+    def free_bytes(_: FileLook) -> int:
+        return free
+
+    monkeypatch.setattr(FileLook, "free_bytes", free_bytes)
 
     assert patient.findings() == [("space-low", severity, None)]
 

@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ import pytest
 
 from treewarden.storage import Append, Checkpoints, LmdbStore, PutRow, Table, Trigger, verify_store
 from treewarden.supervision_trees._findings import FindingKind, Severity
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 DYING = """\
 import sys
@@ -69,23 +66,23 @@ def test_a_kill_at_any_commit_leaves_a_store_that_opens_and_the_next_one_finishe
     ill: Any, point: str, tmp_path: Path, temporary: Path
 ) -> None:
     shutil.copytree(ill.state, tmp_path / "ill")
-    planned = [verb for _, _, verb in ill.findings() if verb is not None]
-    assert sorted(planned) == ["cut", "drop-checkpoint", "drop-row", "quarantine", "sweep"]
-    environment = {**os.environ, "TMPDIR": str(temporary)}
-    killed = 0
-    for after in range(1, 40):
+
+    def kill_at(after: int) -> "subprocess.CompletedProcess[str]":
         shutil.rmtree(ill.state)
         shutil.copytree(tmp_path / "ill", ill.state)
-        done = subprocess.run(
+        return subprocess.run(
             [sys.executable, "-c", DYING, ill.state, point, str(after)],
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
-            env=environment,
+            env={**os.environ, "TMPDIR": str(temporary)},
         )
-        if done.returncode != -signal.SIGKILL:
-            break
+
+    planned = [verb for _, _, verb in ill.findings() if verb is not None]
+    assert sorted(planned) == ["cut", "drop-checkpoint", "drop-row", "quarantine", "sweep"]
+    killed = 0
+    while (done := kill_at(killed + 1)).returncode == -signal.SIGKILL:
         killed += 1
         LmdbStore.open(ill.store).close()
         assert verify_store(ill.store).is_readable

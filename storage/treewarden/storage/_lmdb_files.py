@@ -29,6 +29,7 @@ from treewarden.storage._crash_points import CrashPoint, reach
 from treewarden.storage._errors import CommitFailed, StoreFull, StoreUnusable
 from treewarden.storage._file_system import OnNetwork
 from treewarden.storage._mounts import MountTable, mount_table, refuse_network
+from treewarden.storage._pages import unpacked_pages
 from treewarden.storage._places import DATA_FILE, LOCK_FILE, Places, finish_restore, sweep, sync_directory
 
 __all__ = [
@@ -247,7 +248,7 @@ def find_problems(data: Path) -> tuple[str, ...]:
 
 def _walk(data: Path) -> tuple[str, ...]:
     try:
-        return tuple(_verify(os.fspath(data)))
+        return tuple(_verify(os.fspath(data))) or tuple(unpacked_pages(data))
     except lmdb.verify.VerifyError as error:
         return (str(error),)
 

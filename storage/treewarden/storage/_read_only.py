@@ -65,7 +65,8 @@ class ReadOnly:
         with txn.cursor() as cursor:
             names = [bytes(name) for name in cursor.iternext(values=False)]
         # Opened in this very transaction: one that began before a database was opened does not know it.
-        return {name.decode(): self.environment.open_db(name, txn=txn, create=False) for name in names}
+        # A name may be damaged: then whoever looks for that database misses it.
+        return {name.decode(errors="replace"): self.environment.open_db(name, txn=txn, create=False) for name in names}
 
     def _begun(self) -> "lmdb.Transaction[memoryview]":
         try:

@@ -16,7 +16,7 @@ from treewarden.storage._codec import FORMAT, Damaged, TooNew, decode, decode_ro
 from treewarden.storage._contract import Snapshot, Table
 from treewarden.storage._errors import RowCorrupt
 from treewarden.storage._file_system import OnNetwork
-from treewarden.storage._lmdb_files import LAYOUT, find_problems, reading
+from treewarden.storage._lmdb_files import DATABASES, LAYOUT, find_problems, reading
 from treewarden.storage._lmdb_tables import Shelves, digest_of
 from treewarden.storage._read_only import ReadOnly, open_read_only
 from treewarden.storage._shelf import QUARANTINED
@@ -35,6 +35,7 @@ __all__ = [
     "verify_store",
 ]
 
+DATABASES_OF_1: Final = DATABASES[:4]  # of layout 1; later ones were added behind them
 _DIGEST_BYTES: Final = 16
 _KEY_BYTES: Final = 24
 
@@ -53,7 +54,10 @@ class StructureDamaged:
 @final
 @dataclass(frozen=True, slots=True)
 class RecordDamaged:
-    """What is kept at one place cannot be believed; everything else can. `path` is a description if it is unknown."""
+    """What is kept at one place cannot be believed; everything else can.
+
+    `path` is a description if it is unknown, `sequence` 0, which no record has, if the key is damaged.
+    """
 
     database: str
     path: str
@@ -176,6 +180,11 @@ class _Walk:
 
     def problems(self, shelves: Shelves) -> Iterator[StoreProblem]:
         """Everything that is wrong, in the order of the databases."""
+        expected = DATABASES if shelves.layout == LAYOUT else DATABASES_OF_1
+        missing = [name.decode() for name in expected if name.decode() not in self._databases]
+        if missing:  # the name of one is damaged, and what it keeps cannot be found
+            yield StructureDamaged(f"it has no database {', '.join(missing)}, only {', '.join(self._databases)}")
+            return
         names = dict[bytes, str]()
         for key, value in self._each("names"):
             path = value.decode(errors="replace")
@@ -222,7 +231,7 @@ def _judge(database: str, key: bytes, record: bytes, names: dict[bytes, str]) ->
     digest, sequence = key[:_DIGEST_BYTES], int.from_bytes(key[_DIGEST_BYTES:], "big")
     path = names.get(digest, f"the unknown path with digest {digest.hex()}")
     if len(key) != _KEY_BYTES:
-        return RecordDamaged(database, path, sequence, f"its key has {len(key)} bytes, expected {_KEY_BYTES}")
+        return RecordDamaged(database, path, 0, f"its key has {len(key)} bytes, expected {_KEY_BYTES}")
     match decode(record):
         case Damaged(why):
             return RecordDamaged(database, path, sequence, why)

@@ -7,13 +7,15 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias, final
+from typing import Final, TypeAlias, final
 
 from treewarden.actors import ActorPath
 from treewarden.actors.processes import Bearer, ProcessRecord
 from treewarden.storage import Holder, StoreProblem
 
 __all__ = [
+    "CHECKPOINT_KEY",
+    "LONGEST_KEY",
     "Area",
     "AsideFact",
     "CheckpointFact",
@@ -34,6 +36,9 @@ __all__ = [
     "StoreSeen",
     "Unseen",
 ]
+
+LONGEST_KEY: Final = 511  # bytes of a row's key that can be asked for; a damaged one may be longer
+CHECKPOINT_KEY: Final = 8  # bytes: a number
 
 
 @final

@@ -147,6 +147,8 @@ class FileLook:
     def _scratch(self, place: Path) -> ScratchFact | None:
         found = place.lstat()
         names = {file.name for file, _ in self._sizes(place)}
+        if not names and place.name.startswith(COPY_PREFIX):
+            return None  # just made by a doctor that is about to lock it
         # Only what a copy of a store consists of: anything else with such a name is somebody's.
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or not names <= _OF_A_COPY:
             return None

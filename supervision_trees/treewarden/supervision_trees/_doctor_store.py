@@ -8,6 +8,7 @@ is said. What cannot be read is a fact like any other.
 
 import fcntl
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -43,6 +44,8 @@ from treewarden.storage import (
     verify_store,
 )
 from treewarden.supervision_trees._doctor_facts import (
+    CHECKPOINT_KEY,
+    LONGEST_KEY,
     Area,
     CheckpointFact,
     CheckpointState,
@@ -63,7 +66,6 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 
 COPY_PREFIX: Final = "treewarden-doctor-"  # of a directory where temporary files are
 _DATA: Final = "data.mdb"
-_KEY_BYTES: Final = 8  # of a checkpoint's number
 
 
 @final
@@ -88,22 +90,25 @@ def look_at_store(store: Path, *, progress: Progress | None) -> StoreLook:
     except OSError as error:
         return StoreLook(StoreRefused(str(error), "give this user access to it"))
     try:
-        scratch = tempfile.TemporaryDirectory(prefix=COPY_PREFIX)
+        directory = Path(tempfile.mkdtemp(prefix=COPY_PREFIX))
     except OSError as error:
         return _look_in_place(store, (_no_copy(str(error)),), None)
-    with scratch as directory, _worked_in(directory):
-        return _look(store, Path(directory) / "copy", progress)
+    with _working_in(directory):
+        return _look(store, directory / "copy", progress)
 
 
 @contextmanager
-def _worked_in(directory: str) -> Generator[None]:
-    """Hold the lock that tells this directory from one that a killed doctor left."""
+def _working_in(directory: Path) -> Generator[None]:
+    """Remove `directory` at the end, and hold until then the lock that tells it from one that a killed doctor left."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield
     finally:
-        os.close(descriptor)
+        try:
+            shutil.rmtree(directory)
+        finally:
+            os.close(descriptor)
 
 
 def processes_in(store: Path) -> tuple[Snapshot, ...]:
@@ -196,9 +201,12 @@ def _checkpoints(store: LmdbStore, progress: Progress | None) -> Iterator[Checkp
         if progress is not None:
             progress("checkpoints verified", place, len(rows))
         match row:
+            case RowCorrupt() if len(row.key) != CHECKPOINT_KEY:
+                pass  # of no checkpoint; it is among the report's problems
             case RowCorrupt():
-                number = int.from_bytes(row.key[:_KEY_BYTES], "big")
-                yield CheckpointFact(number, None, CheckpointState.ROW_DAMAGED, f"its row: {row.why}")
+                yield CheckpointFact(
+                    int.from_bytes(row.key, "big"), None, CheckpointState.ROW_DAMAGED, f"its row: {row.why}"
+                )
             case Checkpoint(status=CheckpointStatus.IN_PROGRESS):
                 yield CheckpointFact(row.number, row.scope, CheckpointState.UNFINISHED)
             case Checkpoint(status=CheckpointStatus.FAILED):
@@ -229,6 +237,8 @@ def _unneeded(copy: LmdbStore, report: StoreReport) -> tuple[int, int, frozenset
 
 
 def _is_there(store: LmdbStore, key: bytes) -> bool:
+    if len(key) > LONGEST_KEY:  # no row can be asked for under it
+        return True
     try:
         return store.row(Table.VALUES, key) is not None
     except RowCorrupt:

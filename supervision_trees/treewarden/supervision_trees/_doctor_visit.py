@@ -6,7 +6,7 @@ needs the ownership of the state directory, so nothing starts meanwhile.
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, final
@@ -33,6 +33,7 @@ from treewarden.supervision_trees._ports import own_directory
 __all__ = ["Visit", "examine", "rehearse", "treat"]
 
 _STORE: Final = "store"
+_ROUNDS: Final = 4  # a damaged checkpoint that is dropped may uncover rows that nobody can need
 
 
 @final
@@ -67,7 +68,7 @@ def rehearse(state_dir: Path, *, progress: Progress | None = None) -> Visit:
 
 
 def treat(state_dir: Path, *, clock: Clock, progress: Progress | None = None) -> Visit:
-    """Look at `state_dir`, treat what can be treated, and look again.
+    """Look at `state_dir`, treat what can be treated, and look again; what that uncovers is treated as well.
 
     Raises:
         StoreLocked: a runtime owns it.
@@ -79,15 +80,22 @@ def treat(state_dir: Path, *, clock: Clock, progress: Progress | None = None) ->
     with contextlib.ExitStack() as closers:
         before, root = _owner(state_dir), file_at(state_dir)  # owning changes both
         own_directory(state_dir, tree="treewarden doctor --fix", console="", since=clock.wall(), closers=closers)
-        found = _visit(state_dir, before, progress, root=root)
-        results = tuple(_treated(state_dir / _STORE, plan(found.findings)))
-        if not results:
-            return found
-        after = _visit(state_dir, _Owner(runs=False), progress)
-    return replace(after, results=tuple(_checked(result, after.findings) for result in results))
+        visit = _visit(state_dir, before, progress, root=root)
+        results: list[Result] = []
+        for _ in range(_ROUNDS):
+            due = [each for each in plan(visit.findings) if not any(_is_same(each, done.finding) for done in results)]
+            if not due:
+                break
+            results += _treated(state_dir / _STORE, due)
+            visit = _visit(state_dir, _Owner(runs=False), progress)
+    return replace(visit, results=tuple(_checked(result, visit.findings) for result in results))
 
 
-def _treated(store: Path, findings: tuple[Finding, ...]) -> Iterator[Result]:
+def _is_same(one: Finding, other: Finding) -> bool:
+    return (one.kind, one.where, one.remedy) == (other.kind, other.where, other.remedy)
+
+
+def _treated(store: Path, findings: Iterable[Finding]) -> Iterator[Result]:
     with Treatment.of(store) as treatment:
         for finding in findings:
             yield treatment.carry_out(finding)
@@ -95,12 +103,8 @@ def _treated(store: Path, findings: tuple[Finding, ...]) -> Iterator[Result]:
 
 def _checked(result: Result, there: tuple[Finding, ...]) -> Result:
     """`result`, unless the very same is found again."""
-    treated = result.finding
-    is_found = any(
-        (each.kind, each.where, each.remedy) == (treated.kind, treated.where, treated.remedy) for each in there
-    )
-    if result.outcome is Outcome.DONE and is_found:
-        return Result(treated, Outcome.FAILED, "it is found again")
+    if result.outcome is Outcome.DONE and any(_is_same(result.finding, each) for each in there):
+        return Result(result.finding, Outcome.FAILED, "it is found again")
     return result
 
 
