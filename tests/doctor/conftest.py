@@ -19,7 +19,7 @@ from treewarden.storage import (
     Trigger,
     pack,
 )
-from treewarden.storage._codec import _crc32c as crc32c
+from treewarden.storage._codec import crc32c
 from treewarden.storage._lmdb_tables import digest_of
 from treewarden.supervision_trees._doctor_visit import Visit, examine, rehearse, treat
 from treewarden.supervision_trees._findings import Finding, FindingKind, Outcome, verb
