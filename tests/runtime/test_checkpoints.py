@@ -17,9 +17,12 @@ from treewarden.actors import (
     CheckpointRestored,
     CheckpointsPruned,
     CheckpointTaken,
+    ChildExited,
     ChildSpec,
     CutFailed,
+    Durability,
     MailboxWithheld,
+    Restart,
 )
 from treewarden.actors.processes import own_identity
 from treewarden.storage import CheckpointStatus, HolderIdentity, LmdbStore, Table, Trigger
@@ -75,6 +78,20 @@ class Counter(Actor):
             case _:
                 pass
         return self.count
+
+
+class Recorder(Counter):
+    durability = Durability.JOURNAL
+
+    def replay(self, entry: Any) -> None:
+        self.count += entry
+
+    def on_receive(self, message: object) -> Any:
+        if message == "crash":
+            raise ValueError("boom")
+        if isinstance(message, Add):
+            self.context.record(message.amount)
+        return super().on_receive(message)
 
 
 def count(runtime: Runtime, name: str = "a") -> int:
@@ -195,6 +212,59 @@ def test_a_restored_tree_is_what_it_was_and_not_a_union_with_what_came_since(
 
     runtime = start(*tree("a", "new"), state_dir=tmp_path / "state")
     assert (count(runtime, "a"), count(runtime, "new")) == (3, 0)
+
+
+def test_an_actor_that_does_not_run_when_a_checkpoint_is_taken_comes_back_as_it_was_stored(
+    start: Start, tmp_path: Path, restore_at_rest: Callable[..., dict[str, Any]]
+) -> None:
+    """Between a crash and its restart, while it backs off, or stopped: restoring would discard its state."""
+    runtime = start(*tree("a", "b"), state_dir=tmp_path / "state")
+    runtime.address("/dev/a").ask(Add(3))
+    runtime.supervisor("/dev").terminate_child("a")
+
+    assert runtime.checkpoint().actors == 3
+
+    runtime.supervisor("/dev").restart_child("a")
+    assert runtime.address("/dev/a").ask(Add(4)) == 7
+    runtime.stop()
+    assert restore_at_rest()["dropped"] == []
+    runtime = start(*tree("a", "b"), state_dir=tmp_path / "state")
+    assert count(runtime) == 3
+
+
+def test_what_a_restore_kept_and_nobody_took_yet_is_in_the_next_checkpoint_too(
+    start: Start, tmp_path: Path, restore_at_rest: Callable[..., dict[str, Any]]
+) -> None:
+    runtime = start(*tree("a", "b"), state_dir=tmp_path / "state")
+    ref = runtime.whereis("/dev/a")
+    assert ref is not None
+    ref.sys.suspend()
+    ref.tell(Add(5))
+    runtime.checkpoint("/dev/a")
+    runtime.supervisor("/dev").terminate_child("a")
+    runtime.execute(RestoreCheckpoint("/dev/a"))
+
+    made = runtime.checkpoint()
+    runtime.stop()
+
+    assert restore_at_rest(number=made.number)["mailboxes"] == ["/dev/a"]
+    runtime = start(*tree("a", "b"), state_dir=tmp_path / "state")
+    assert count(runtime) == 5
+
+
+def test_a_journal_of_an_actor_that_does_not_run_fails_the_checkpoint_by_name(
+    start: Start, tmp_path: Path, events: Any
+) -> None:
+    down = ChildSpec.of(Recorder, id="a", restart=Restart.TEMPORARY)
+    runtime = start(down, *tree("b"), state_dir=tmp_path / "state")
+    assert runtime.address("/dev/a").ask(Add(3)) == 3
+    runtime.checkpoint()
+    with pytest.raises(ValueError, match="boom"):
+        runtime.address("/dev/a").ask("crash")
+    events.wait(ChildExited)
+
+    with pytest.raises(CutFailed, match="/dev/a does not run, and only it can tell what it recorded"):
+        runtime.checkpoint()
 
 
 def test_one_subtree_of_a_stopped_child_is_restored_while_the_rest_runs(start: Start, tmp_path: Path) -> None:

@@ -68,6 +68,8 @@ class Cut:
 
     actors: tuple[Captured, ...]
     paused: float
+    beside: Any = None
+    """What `beside` made of that moment."""
 
 
 @final
@@ -242,6 +244,7 @@ def take_cut(
     *,
     clock: Clock,
     within: float,
+    beside: Callable[[tuple[Captured, ...]], object] = lambda _: None,
 ) -> Cut:
     """Hold `members`, have `capture` look at each, let them go; blocks the caller, who must be none of them.
 
@@ -253,9 +256,11 @@ def take_cut(
         capture: makes of an actor at rest what is kept of it, while all stand still.
         clock: the clock of `within`.
         within: seconds for everybody to come to a message boundary. Actors stand still meanwhile.
+        beside: looks at what else belongs to that moment, while all stand still; it is given what was captured.
 
     Raises:
         CutFailed: somebody did not, or `capture` raised; nothing was changed.
+        Exception: what `beside` raised; likewise.
     """
     asking = thread.here.incarnation
     hold = Hold(capture)
@@ -269,6 +274,8 @@ def take_cut(
 
     try:
         hold.hold_all(incarnations, began + within, clock)
-        return Cut(hold.captured(), clock.monotonic() - began)
+        captured = hold.captured()
+        found = beside(captured)
+        return Cut(captured, clock.monotonic() - began, found)
     finally:
         hold.release()

@@ -52,6 +52,7 @@ from treewarden.supervision_trees._control import (
     ShowCheckpoint,
 )
 from treewarden.supervision_trees._kept_mailboxes import KeptMailboxes
+from treewarden.supervision_trees._not_running import with_stored
 
 __all__ = ["CheckpointCommand", "Checkpointing"]
 
@@ -120,9 +121,15 @@ class Checkpointing:
             number: int | None = None
             try:
                 number = self._checkpoints.begin(path, trigger)
-                cut = take_cut(lambda: self._members(path), capture, clock=self._clock, within=within)
-                entries: list[ActorEntry] = [captured.content for captured in cut.actors]
-                content = Content(path, {entry.path: entry for entry in entries}, durable or {})
+                cut = take_cut(
+                    lambda: self._members(path),
+                    capture,
+                    clock=self._clock,
+                    within=within,
+                    beside=lambda actors: with_stored(self._store, path, {each.path: each.content for each in actors}),
+                )
+                entries: dict[str, ActorEntry] = cut.beside
+                content = Content(path, entries, durable or {})
                 taken = self._checkpoints.complete(
                     number, content, events_through=self._last_event(), paused=cut.paused
                 )
