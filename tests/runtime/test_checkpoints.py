@@ -24,6 +24,7 @@ from treewarden.actors import (
     MailboxWithheld,
     Restart,
 )
+from treewarden.actors._incarnation import Incarnation
 from treewarden.actors.processes import own_identity
 from treewarden.storage import CheckpointStatus, HolderIdentity, LmdbStore, Table, Trigger
 from treewarden.supervision_trees import Runtime, Supervisor
@@ -316,6 +317,38 @@ def test_messages_that_waited_and_timers_that_had_not_gone_off_are_back_once(
     runtime.stop()
     runtime = start(*tree("a"), state_dir=tmp_path / "state")
     assert count(runtime) == 3  # the messages are not handled again
+
+
+def test_a_timer_that_is_just_going_off_is_kept_once(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look comes when its thread has let go of it, and has not put its message into the mailbox yet."""
+    runtime = start(*tree("a"), state_dir=tmp_path / "state")
+    goes_off, looked = threading.Event(), threading.Event()
+    tell, waiting = Incarnation.tell_if_alive, Incarnation.waiting
+
+    def tell_late(incarnation: Incarnation, message: object) -> None:
+        if message == Add(5):
+            goes_off.set()
+            assert looked.wait(20)
+        tell(incarnation, message)
+
+    def look(incarnation: Incarnation) -> tuple[object, ...]:
+        found = waiting(incarnation)
+        if incarnation.path == "/dev/a":
+            looked.set()
+        return found
+
+    monkeypatch.setattr(Incarnation, "tell_if_alive", tell_late)
+    monkeypatch.setattr(Incarnation, "waiting", look)
+    runtime.address("/dev/a").ask(("later", 0.001, 5))
+    assert goes_off.wait(20)
+
+    made = runtime.checkpoint()
+
+    shown: Any = runtime.execute(ShowCheckpoint(made.number))
+    (entry,) = (entry for entry in shown.fields["contents"] if entry["path"] == "/dev/a")
+    assert (entry["queue"], entry["timers"]) == (1, 0)
 
 
 def test_a_kept_message_that_its_class_names_no_more_is_withheld_and_not_dropped(
