@@ -13,6 +13,7 @@ import pytest
 
 from treewarden.actors import (
     Actor,
+    ActorDead,
     CheckpointFailed,
     CheckpointRestored,
     CheckpointsPruned,
@@ -21,7 +22,9 @@ from treewarden.actors import (
     ChildSpec,
     CutFailed,
     Durability,
+    GivingBack,
     MailboxWithheld,
+    Reply,
     Restart,
 )
 from treewarden.actors._incarnation import Incarnation
@@ -632,3 +635,33 @@ def test_a_mailbox_of_an_actor_that_does_not_run_waits_for_it(
     runtime.supervisor("/dev").terminate_child("a")
     runtime.supervisor("/dev").restart_child("a")
     assert count(runtime) == 5
+
+
+def test_what_an_actor_did_not_take_before_it_ended_is_given_to_the_one_that_runs_by_then(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait_until: Callable[..., None]
+) -> None:
+    runtime = start(*tree("a", "b"), state_dir=tmp_path / "state")
+    ref = runtime.whereis("/dev/a")
+    assert ref is not None
+    ref.sys.suspend()
+    ref.tell(Add(5))
+    runtime.checkpoint("/dev/a")
+    runtime.supervisor("/dev").terminate_child("a")
+    runtime.execute(RestoreCheckpoint("/dev/a"))
+    give, given = GivingBack.give, list[Reply[None]]()
+
+    def give_to_one_that_ends(giving: GivingBack) -> Reply[None]:
+        if given:
+            return give(giving)
+        given.append(Reply())
+        runtime.supervisor("/dev").terminate_child("a")
+        runtime.supervisor("/dev").restart_child("a")
+        given[0].try_fail(ActorDead("it ended before"))
+        return given[0]
+
+    monkeypatch.setattr(GivingBack, "give", give_to_one_that_ends)
+
+    runtime.supervisor("/dev").restart_child("a")
+
+    wait_until(lambda: bool(given) and given[0].is_set())
+    wait_until(lambda: count(runtime) == 5)
