@@ -590,6 +590,32 @@ class Account(Counter):
         return super().on_receive(message)
 
 
+def test_nothing_is_restored_below_an_actor_that_is_just_starting(start: Start, tmp_path: Path) -> None:
+    """It has read what is stored, and would write that over what is restored."""
+    inside, go = threading.Event(), threading.Event()
+    go.set()
+
+    class SlowToStart(Counter):
+        def on_start(self) -> None:
+            inside.set()
+            assert go.wait(20)
+
+    runtime = start(ChildSpec.of(SlowToStart, id="a"), state_dir=tmp_path / "state")
+    runtime.checkpoint()
+    runtime.supervisor("/dev").terminate_child("a")
+    inside.clear()
+    go.clear()
+    starting = threading.Thread(target=runtime.supervisor("/dev").restart_child, args=("a",))
+    starting.start()
+    try:
+        assert inside.wait(20)
+        with pytest.raises(CommandRefused, match=r"nothing was restored: .*/dev/a"):
+            runtime.execute(RestoreCheckpoint("/dev/a"))
+    finally:
+        go.set()
+        starting.join()
+
+
 def test_what_waited_is_given_back_once_all_that_was_restored_runs_so_none_of_it_is_lost(
     start: Start, tmp_path: Path, restore_at_rest: Callable[..., dict[str, Any]]
 ) -> None:
