@@ -13,14 +13,21 @@ import pytest
 
 from treewarden.actors import (
     Actor,
+    ActorDead,
     CheckpointFailed,
     CheckpointRestored,
     CheckpointsPruned,
     CheckpointTaken,
+    ChildExited,
     ChildSpec,
     CutFailed,
+    Durability,
+    GivingBack,
     MailboxWithheld,
+    Reply,
+    Restart,
 )
+from treewarden.actors._incarnation import Incarnation
 from treewarden.actors.processes import own_identity
 from treewarden.storage import CheckpointStatus, HolderIdentity, LmdbStore, Table, Trigger
 from treewarden.supervision_trees import Runtime, Supervisor, TaskSupervisor
@@ -75,6 +82,20 @@ class Counter(Actor):
             case _:
                 pass
         return self.count
+
+
+class Recorder(Counter):
+    durability = Durability.JOURNAL
+
+    def replay(self, entry: Any) -> None:
+        self.count += entry
+
+    def on_receive(self, message: object) -> Any:
+        if message == "crash":
+            raise ValueError("boom")
+        if isinstance(message, Add):
+            self.context.record(message.amount)
+        return super().on_receive(message)
 
 
 def count(runtime: Runtime, name: str = "a") -> int:
@@ -197,6 +218,59 @@ def test_a_restored_tree_is_what_it_was_and_not_a_union_with_what_came_since(
     assert (count(runtime, "a"), count(runtime, "new")) == (3, 0)
 
 
+def test_an_actor_that_does_not_run_when_a_checkpoint_is_taken_comes_back_as_it_was_stored(
+    start: Start, tmp_path: Path, restore_at_rest: Callable[..., dict[str, Any]]
+) -> None:
+    """Between a crash and its restart, while it backs off, or stopped: restoring would discard its state."""
+    runtime = start(*tree("a", "b"), state_dir=tmp_path / "state")
+    runtime.address("/dev/a").ask(Add(3))
+    runtime.supervisor("/dev").terminate_child("a")
+
+    assert runtime.checkpoint().actors == 3
+
+    runtime.supervisor("/dev").restart_child("a")
+    assert runtime.address("/dev/a").ask(Add(4)) == 7
+    runtime.stop()
+    assert restore_at_rest()["dropped"] == []
+    runtime = start(*tree("a", "b"), state_dir=tmp_path / "state")
+    assert count(runtime) == 3
+
+
+def test_what_a_restore_kept_and_nobody_took_yet_is_in_the_next_checkpoint_too(
+    start: Start, tmp_path: Path, restore_at_rest: Callable[..., dict[str, Any]]
+) -> None:
+    runtime = start(*tree("a", "b"), state_dir=tmp_path / "state")
+    ref = runtime.whereis("/dev/a")
+    assert ref is not None
+    ref.sys.suspend()
+    ref.tell(Add(5))
+    runtime.checkpoint("/dev/a")
+    runtime.supervisor("/dev").terminate_child("a")
+    runtime.execute(RestoreCheckpoint("/dev/a"))
+
+    made = runtime.checkpoint()
+    runtime.stop()
+
+    assert restore_at_rest(number=made.number)["mailboxes"] == ["/dev/a"]
+    runtime = start(*tree("a", "b"), state_dir=tmp_path / "state")
+    assert count(runtime) == 5
+
+
+def test_a_journal_of_an_actor_that_does_not_run_fails_the_checkpoint_by_name(
+    start: Start, tmp_path: Path, events: Any
+) -> None:
+    down = ChildSpec.of(Recorder, id="a", restart=Restart.TEMPORARY)
+    runtime = start(down, *tree("b"), state_dir=tmp_path / "state")
+    assert runtime.address("/dev/a").ask(Add(3)) == 3
+    runtime.checkpoint()
+    with pytest.raises(ValueError, match="boom"):
+        runtime.address("/dev/a").ask("crash")
+    events.wait(ChildExited)
+
+    with pytest.raises(CutFailed, match="/dev/a does not run, and only it can tell what it recorded"):
+        runtime.checkpoint()
+
+
 def test_one_subtree_of_a_stopped_child_is_restored_while_the_rest_runs(start: Start, tmp_path: Path) -> None:
     runtime = start(*tree("a", "b"), state_dir=tmp_path / "state")
     runtime.address("/dev/a").ask(Add(3))
@@ -246,6 +320,38 @@ def test_messages_that_waited_and_timers_that_had_not_gone_off_are_back_once(
     runtime.stop()
     runtime = start(*tree("a"), state_dir=tmp_path / "state")
     assert count(runtime) == 3  # the messages are not handled again
+
+
+def test_a_timer_that_is_just_going_off_is_kept_once(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look comes when its thread has let go of it, and has not put its message into the mailbox yet."""
+    runtime = start(*tree("a"), state_dir=tmp_path / "state")
+    goes_off, looked = threading.Event(), threading.Event()
+    tell, waiting = Incarnation.tell_if_alive, Incarnation.waiting
+
+    def tell_late(incarnation: Incarnation, message: object) -> None:
+        if message == Add(5):
+            goes_off.set()
+            assert looked.wait(20)
+        tell(incarnation, message)
+
+    def look(incarnation: Incarnation) -> tuple[object, ...]:
+        found = waiting(incarnation)
+        if incarnation.path == "/dev/a":
+            looked.set()
+        return found
+
+    monkeypatch.setattr(Incarnation, "tell_if_alive", tell_late)
+    monkeypatch.setattr(Incarnation, "waiting", look)
+    runtime.address("/dev/a").ask(("later", 0.001, 5))
+    assert goes_off.wait(20)
+
+    made = runtime.checkpoint()
+
+    shown: Any = runtime.execute(ShowCheckpoint(made.number))
+    (entry,) = (entry for entry in shown.fields["contents"] if entry["path"] == "/dev/a")
+    assert (entry["queue"], entry["timers"]) == (1, 0)
 
 
 def test_a_kept_message_that_its_class_names_no_more_is_withheld_and_not_dropped(
@@ -484,6 +590,32 @@ class Account(Counter):
         return super().on_receive(message)
 
 
+def test_nothing_is_restored_below_an_actor_that_is_just_starting(start: Start, tmp_path: Path) -> None:
+    """It has read what is stored, and would write that over what is restored."""
+    inside, go = threading.Event(), threading.Event()
+    go.set()
+
+    class SlowToStart(Counter):
+        def on_start(self) -> None:
+            inside.set()
+            assert go.wait(20)
+
+    runtime = start(ChildSpec.of(SlowToStart, id="a"), state_dir=tmp_path / "state")
+    runtime.checkpoint()
+    runtime.supervisor("/dev").terminate_child("a")
+    inside.clear()
+    go.clear()
+    starting = threading.Thread(target=runtime.supervisor("/dev").restart_child, args=("a",))
+    starting.start()
+    try:
+        assert inside.wait(20)
+        with pytest.raises(CommandRefused, match=r"nothing was restored: .*/dev/a"):
+            runtime.execute(RestoreCheckpoint("/dev/a"))
+    finally:
+        go.set()
+        starting.join()
+
+
 def test_what_waited_is_given_back_once_all_that_was_restored_runs_so_none_of_it_is_lost(
     start: Start, tmp_path: Path, restore_at_rest: Callable[..., dict[str, Any]]
 ) -> None:
@@ -543,3 +675,33 @@ def test_a_task_that_has_returned_asks_for_a_checkpoint_of_what_its_supervisor_n
 
     (taken,) = events.wait(CheckpointTaken)
     assert (taken.path, taken.trigger, taken.number) == ("/dev/a", "task", 1)
+
+
+def test_what_an_actor_did_not_take_before_it_ended_is_given_to_the_one_that_runs_by_then(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait_until: Callable[..., None]
+) -> None:
+    runtime = start(*tree("a", "b"), state_dir=tmp_path / "state")
+    ref = runtime.whereis("/dev/a")
+    assert ref is not None
+    ref.sys.suspend()
+    ref.tell(Add(5))
+    runtime.checkpoint("/dev/a")
+    runtime.supervisor("/dev").terminate_child("a")
+    runtime.execute(RestoreCheckpoint("/dev/a"))
+    give, given = GivingBack.give, list[Reply[None]]()
+
+    def give_to_one_that_ends(giving: GivingBack) -> Reply[None]:
+        if given:
+            return give(giving)
+        given.append(Reply())
+        runtime.supervisor("/dev").terminate_child("a")
+        runtime.supervisor("/dev").restart_child("a")
+        given[0].try_fail(ActorDead("it ended before"))
+        return given[0]
+
+    monkeypatch.setattr(GivingBack, "give", give_to_one_that_ends)
+
+    runtime.supervisor("/dev").restart_child("a")
+
+    wait_until(lambda: bool(given) and given[0].is_set())
+    wait_until(lambda: count(runtime) == 5)

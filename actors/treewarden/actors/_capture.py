@@ -5,6 +5,7 @@ types it names in `durable_messages`, and who holds what it stands for. Of any o
 was there, and how many messages waited. An ask that waits is not kept, for nobody would hear the answer.
 """
 
+import time
 from typing import TYPE_CHECKING
 
 from treewarden.actors._durable import compose
@@ -50,9 +51,12 @@ def _waiting_and_pending(incarnation: "Incarnation") -> tuple[tuple[object, ...]
     """What waits, and which message comes when; a timer that goes off meanwhile is in one of the two."""
     while True:
         before = _pending(incarnation)
+        # After the look: one that goes off since then is not in `before` any more, or it is there already.
+        is_whole = not any(timer.is_on_its_way() for timer in incarnation.timers())
         waiting = incarnation.waiting()
-        if _pending(incarnation) == before:  # by identity of the messages, mostly; a false alarm costs a look
+        if is_whole and _pending(incarnation) == before:  # by identity, mostly; a false alarm costs a look
             return waiting, before
+        time.sleep(0)  # the thread of the timers is between two lines
 
 
 def _pending(incarnation: "Incarnation") -> list[tuple[float, object]]:

@@ -277,22 +277,29 @@ class _Delayed:
     def __init__(self, incarnation: Incarnation, delay: float, message: object) -> None:
         self._incarnation: Incarnation | None = incarnation  # None once it is over
         self._message = message
-        self._due = incarnation.system.clock.monotonic() + delay
+        # None once it has gone off, before its message is in the mailbox; the rest is let go of after that.
+        self._due: float | None = incarnation.system.clock.monotonic() + delay
         self._timer = incarnation.system.timers.after(delay, self)
         incarnation.keep_timer(self)
 
     def __call__(self) -> None:
-        incarnation, message = self._incarnation, self._message
-        self._let_go()
-        if incarnation is not None:
-            incarnation.tell_if_alive(message)
+        incarnation, self._due = self._incarnation, None
+        try:
+            if incarnation is not None:
+                incarnation.tell_if_alive(self._message)
+        finally:
+            self._let_go()
 
     def is_pending(self) -> bool:
-        return self._incarnation is not None
+        return self._due is not None
+
+    def is_on_its_way(self) -> bool:
+        return self._due is None and self._incarnation is not None
 
     def message_once(self) -> tuple[float, object] | None:
-        message = self._message  # before the look: whoever lets go does so in this order
-        return None if self._incarnation is None else (self._due, message)
+        message = self._message  # before the look: whoever lets go does so in the other order
+        due = self._due
+        return None if due is None else (due, message)
 
     def cancel(self) -> bool:
         taken = self._timer.cancel()
@@ -301,7 +308,8 @@ class _Delayed:
         return taken
 
     def _let_go(self) -> None:
-        self._incarnation = self._message = None  # the actor may keep this handle, and it must keep nothing
+        # The actor may keep this handle, and it must keep nothing. In this order: see the looks above.
+        self._incarnation = self._due = self._message = None
 
 
 @final
@@ -328,6 +336,9 @@ class _Repeating:
 
     def is_pending(self) -> bool:
         return not self._cancelled
+
+    def is_on_its_way(self) -> bool:
+        return False  # nobody asks after its message
 
     def message_once(self) -> tuple[float, object] | None:
         return None

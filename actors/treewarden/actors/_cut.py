@@ -8,9 +8,10 @@ Holding is taking the actor's token, as a worker does, so an actor at rest costs
 What must go on, so that everybody comes to a boundary:
 
 - the system lane: starts, ends, state requests. A supervisor is held once nothing of that waits;
-- whoever an actor in the middle of a message waits on (an ask): it handles messages until that is
-  answered, in the order of its mailbox, and is held again;
-- an actor whose full mailbox keeps another one waiting for a place.
+- whoever an actor in the middle of a message waits on (an ask), through actors outside the cut too: it
+  handles messages until that is answered, in the order of its mailbox, and is held again;
+- everybody who has messages, while such an ask was taken to be answered later: anyone may bring that about;
+- an actor whose full mailbox has senders wait, while nothing else goes forward: one of them may be in the cut.
 
 An actor that comes to no boundary in time fails the cut; everybody goes on as before. Rejected:
 marker messages (Chandy and Lamport 1985), and recording each actor at its own next boundary (Lai and
@@ -31,6 +32,7 @@ from treewarden.actors._clock import Clock
 from treewarden.actors._errors import TreewardenError, describe_error
 from treewarden.actors._ids import ActorPath, Generation
 from treewarden.actors._life import Life, thread
+from treewarden.actors._mailbox import Room
 
 if TYPE_CHECKING:
     from treewarden.actors._incarnation import Incarnation
@@ -68,6 +70,8 @@ class Cut:
 
     actors: tuple[Captured, ...]
     paused: float
+    beside: Any = None
+    """What `beside` made of that moment."""
 
 
 @final
@@ -109,16 +113,22 @@ class Hold:
         Raises:
             CutFailed: if one is not at a boundary when `clock` says `until`.
         """
+        # Doubled each time: else two whose mailboxes are full all the time would be let go on by turns for ever.
+        patience = FIRST_LOOK
         while True:
             self._enlist(members())
-            pause = FIRST_LOOK
+            pause, came_at = FIRST_LOOK, clock.monotonic()
             while missing := self._missing():
-                if clock.monotonic() >= until:
+                now = clock.monotonic()
+                if now >= until:
                     raise self._not_at_a_boundary(missing)
+                if now - came_at >= patience:
+                    self._let_make_room(frozenset(missing))
+                    patience, came_at = 2 * patience, now
                 held = self._let_go_on(missing)
                 with self._changed:
-                    if len(self._held) == held:  # otherwise somebody has come since
-                        self._changed.wait(pause)
+                    if len(self._held) != held or self._changed.wait(pause):  # somebody has come
+                        came_at = clock.monotonic()
                 pause = min(2 * pause, LONGEST_LOOK)
             # Held, supervisors too, so nobody starts anybody; those who were started just before are seen now.
             if all(incarnation in self._members for incarnation in members()) and not self._let_go_who_must():
@@ -172,17 +182,36 @@ class Hold:
     def _let_go_on(self, missing: "list[Incarnation]") -> int:
         """Let those handle messages for whom one of `missing` waits in the middle of its own; how many are held still."""
         for incarnation in missing:
-            waited_on = incarnation.system.asks.waited_on_by(incarnation)
-            asked = None if waited_on is None else self._members.get(waited_on[0])
-            if waited_on is not None and asked is not None and asked in self._held:
-                self._going[asked] = partial(_is_open, waited_on[1])
-                self._give_back(asked)
+            asks, seen = incarnation.system.asks, set[Life]()
+            wait = asks.waited_on_by(incarnation)
+            while wait is not None and wait[0] not in seen:
+                last, reply = wait
+                seen.add(last)
+                asked, is_open = self._members.get(last), partial(_is_open, reply)
+                if last.has_taken(reply):
+                    for each in tuple(self._held):
+                        if each.mailbox():
+                            self._let_go_while(each, is_open)
+                elif asked is not None and asked in self._held:
+                    self._let_go_while(asked, is_open)
+                # One of the cut is looked at for itself; another one may wait for one of the cut.
+                wait = None if asked is not None else asks.waited_on_by(last)
+        return len(self._held)
+
+    def _let_make_room(self, missing: "frozenset[Incarnation]") -> None:
+        """Let those handle messages whose full mailboxes have senders wait, one of `missing` perhaps."""
         for incarnation in self._bounded:
             room = incarnation.room
             if room is not None and incarnation in self._held and room.is_waited_for():
-                self._going[incarnation] = room.is_waited_for
-                self._give_back(incarnation)
-        return len(self._held)
+                self._let_go_while(incarnation, partial(self._makes_room, room, missing))
+
+    def _makes_room(self, room: Room, missing: "frozenset[Incarnation]") -> bool:
+        # No longer than for those: senders from outside may wait there for ever.
+        return room.is_waited_for() and not all(each in self._held or each.has_ended() for each in missing)
+
+    def _let_go_while(self, incarnation: "Incarnation", goes_on: Callable[[], bool]) -> None:
+        self._going[incarnation] = goes_on
+        self._give_back(incarnation)
 
     def _give_back(self, incarnation: "Incarnation") -> None:
         with self._changed:
@@ -242,6 +271,7 @@ def take_cut(
     *,
     clock: Clock,
     within: float,
+    beside: Callable[[tuple[Captured, ...]], object] = lambda _: None,
 ) -> Cut:
     """Hold `members`, have `capture` look at each, let them go; blocks the caller, who must be none of them.
 
@@ -253,9 +283,11 @@ def take_cut(
         capture: makes of an actor at rest what is kept of it, while all stand still.
         clock: the clock of `within`.
         within: seconds for everybody to come to a message boundary. Actors stand still meanwhile.
+        beside: looks at what else belongs to that moment, while all stand still; it is given what was captured.
 
     Raises:
         CutFailed: somebody did not, or `capture` raised; nothing was changed.
+        Exception: what `beside` raised; likewise.
     """
     asking = thread.here.incarnation
     hold = Hold(capture)
@@ -269,6 +301,8 @@ def take_cut(
 
     try:
         hold.hold_all(incarnations, began + within, clock)
-        return Cut(hold.captured(), clock.monotonic() - began)
+        captured = hold.captured()
+        found = beside(captured)
+        return Cut(captured, clock.monotonic() - began, found)
     finally:
         hold.release()

@@ -146,7 +146,7 @@ class StateUnusable(TreewardenError):
 
 
 class StateInUse(TreewardenError):
-    """A living incarnation holds this state; nothing was discarded."""
+    """A living incarnation holds this state; nothing was discarded or replaced."""
 
     def __init__(self, path: "ActorPath") -> None:
         super().__init__(f"the state of {path} is in use by a living incarnation; stop it first")

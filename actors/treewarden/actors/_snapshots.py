@@ -10,7 +10,7 @@ store's sequence orders there.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import CancelledError, Future
 from functools import partial
 from typing import Final, final
@@ -145,6 +145,24 @@ class Snapshots:
                 raise StateInUse(path)
             commit = self._hand_in(path, None, [Discard(path), Discard(mailbox_path(path))])
         self._forget_when_done(path, commit)
+        _wait(commit)
+
+    def replace(self, paths: Collection[ActorPath], operations: Sequence[Operation]) -> None:
+        """Carry out `operations`, which write the states of `paths` and nobody else's; return once they are durable.
+
+        Raises:
+            StateInUse: a living incarnation holds one of them, though it may not have started yet.
+            StoreError: the medium refused; nothing was written.
+        """
+        with self._lock:
+            for path in paths:
+                if path in self._claims:
+                    raise StateInUse(path)
+            commit = self._store.commit(operations)
+            for path in paths:  # whoever claims one of them now reads it after that
+                self._under_way[path] = (None, commit)
+        for path in paths:
+            self._forget_when_done(path, commit)
         _wait(commit)
 
     def _hand_in(self, path: ActorPath, claim: Claim | None, operations: Sequence[Operation]) -> "Future[int]":

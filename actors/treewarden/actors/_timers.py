@@ -202,7 +202,11 @@ class KeptTimer(Timer, Protocol):
         ...
 
     def message_once(self) -> tuple[float, object] | None:
-        """When (monotonic seconds) it tells its actor which message; None if it repeats that, or is over."""
+        """When (monotonic seconds) it tells its actor which message; None if it repeats that, or has gone off."""
+        ...
+
+    def is_on_its_way(self) -> bool:
+        """Whether it has gone off, and its message is perhaps not in the mailbox yet."""
         ...
 
 
@@ -234,6 +238,10 @@ class TimerGroup:
     def message_once(self) -> tuple[float, object] | None:
         """None: each of its timers has its own."""
         return None
+
+    def is_on_its_way(self) -> bool:
+        """Whether one of its timers is."""
+        return any(each.is_on_its_way() for each in self._kept)
 
     def is_pending(self) -> bool:
         """Whether one of them may still run."""

@@ -204,7 +204,13 @@ class Tables:
         digests = {
             bytes(key[:_DIGEST_BYTES]) for database in (self._snap, self._journal) for key in _keys(txn, database)
         }
-        return sorted(_path_of(digest, txn.get(digest, db=self._names), self.rows(txn, digest)) for digest in digests)
+        with txn.cursor(db=self._names) as names:
+            return sorted(
+                _path_of(
+                    digest, names.get(digest), (Row(at, bytes(kept)) for at, kept in _walk(txn, self._snap, digest))
+                )
+                for digest in digests  # the records are walked only where the name does not tell
+            )
 
     def table_row(self, txn: _Txn, table: Table, key: bytes) -> bytes | None:
         """What is kept under `key`, its checksum included; a key no row can have is none's."""

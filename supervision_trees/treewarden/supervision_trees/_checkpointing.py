@@ -21,6 +21,8 @@ from treewarden.actors import (
     CheckpointTaken,
     Clock,
     EventSink,
+    Snapshots,
+    StateInUse,
     capture,
     parse_path,
     take_cut,
@@ -52,6 +54,7 @@ from treewarden.supervision_trees._control import (
     ShowCheckpoint,
 )
 from treewarden.supervision_trees._kept_mailboxes import KeptMailboxes
+from treewarden.supervision_trees._not_running import with_stored
 
 __all__ = ["CheckpointCommand", "Checkpointing"]
 
@@ -73,6 +76,7 @@ class Checkpointing:
         members: the running actors at and below a path; none where no tree runs.
         last_event: the number of the last event so far.
         mailboxes: gives back what is restored; None where no tree runs.
+        snapshots: knows whose states are held; None where no tree runs.
     """
 
     def __init__(
@@ -84,9 +88,11 @@ class Checkpointing:
         members: Callable[[ActorPath], Iterable[ActorRef[Any]]] = lambda _: (),
         last_event: Callable[[], int | None] = lambda: None,
         mailboxes: KeptMailboxes | None = None,
+        snapshots: Snapshots | None = None,
     ) -> None:
         self._store, self._clock, self._events = store, clock, events
         self._members, self._last_event, self._mailboxes = members, last_event, mailboxes
+        self._snapshots = snapshots or Snapshots(store)
         self._checkpoints = Checkpoints(store, wall=clock.wall)
         self._taking = threading.Lock()  # an actor can be held for one cut at a time
         self._noting = threading.Lock()  # guards _requested
@@ -120,9 +126,15 @@ class Checkpointing:
             number: int | None = None
             try:
                 number = self._checkpoints.begin(path, trigger)
-                cut = take_cut(lambda: self._members(path), capture, clock=self._clock, within=within)
-                entries: list[ActorEntry] = [captured.content for captured in cut.actors]
-                content = Content(path, {entry.path: entry for entry in entries}, durable or {})
+                cut = take_cut(
+                    lambda: self._members(path),
+                    capture,
+                    clock=self._clock,
+                    within=within,
+                    beside=lambda actors: with_stored(self._store, path, {each.path: each.content for each in actors}),
+                )
+                entries: dict[str, ActorEntry] = cut.beside
+                content = Content(path, entries, durable or {})
                 taken = self._checkpoints.complete(
                     number, content, events_through=self._last_event(), paused=cut.paused
                 )
@@ -208,9 +220,14 @@ class Checkpointing:
                 f" (treewarden stop {path}; the whole tree: treewarden down)"
             )
         found, content, skipped = self._wanted(path, number)
-        plan = restore_operations(content, current=self._current(), holder_is_alive=_is_alive)
-        now = self._clock.wall()
-        self._store.commit([*plan.operations, self._checkpoints.note_recovery(found.number, now)]).result()
+        current = self._current()
+        plan = restore_operations(content, current=current, holder_is_alive=_is_alive)
+        within = {each for each in (*current, *content.runtime) if each == path or each.startswith(path + "/")}
+        operations = [*plan.operations, self._checkpoints.note_recovery(found.number, self._clock.wall())]
+        try:
+            self._snapshots.replace([ActorPath(each) for each in within], operations)
+        except StateInUse as error:  # it is starting, and has read what is stored perhaps
+            raise CommandRefused(f"nothing was restored: {error}") from None
         if self._mailboxes is not None:
             for actor in plan.mailboxes:
                 self._mailboxes.note(ActorPath(actor))

@@ -119,7 +119,7 @@ class KeptMailboxes:
         for path in sorted(paths):
             ref = self._lookup(path)
             if ref is None:
-                self._wait(path, path)
+                self._wait_for_its_start(path)
                 continue
             try:
                 found = self._store.latest(mailbox_path(path))
@@ -142,7 +142,12 @@ class KeptMailboxes:
             with contextlib.suppress(StoreError):  # the checkpoint has it still
                 self._store.commit([_again(found) for _, found in lost]).result()
             for path, _ in lost:
-                self._wait(path, path)
+                self._wait_for_its_start(path)
+
+    def _wait_for_its_start(self, path: ActorPath) -> None:
+        self._wait(path, path)
+        if self._lookup(path) is not None:  # it has begun to live since the last look
+            self.registered(path)
 
     def _withhold(self, path: ActorPath, error: Exception) -> None:
         self._events.emit(MailboxWithheld(path, str(error)))

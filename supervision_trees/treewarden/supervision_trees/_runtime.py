@@ -333,6 +333,7 @@ class Runtime:
             members=self._registry.below,
             last_event=lambda: self._hub.last,
             mailboxes=mailboxes,
+            snapshots=snapshots,
         )
         self._checkpointing.sweep()
         self._system = make_system(
