@@ -19,7 +19,7 @@ from treewarden.storage import (
     Trigger,
     pack,
 )
-from treewarden.storage._codec import _crc32c as crc32c
+from treewarden.storage._codec import crc32c
 from treewarden.storage._lmdb_tables import digest_of
 from treewarden.supervision_trees._doctor_visit import Visit, examine, rehearse, treat
 from treewarden.supervision_trees._findings import Finding, FindingKind, Outcome, verb
@@ -80,6 +80,7 @@ class Patient:
                 kept = txn.get(key, db=opened)
                 assert kept is not None
                 txn.put(key, change(bytes(kept)), db=opened)
+        LmdbStore.open(self.store).close()  # it notes that a transaction came between its own
 
     def values(self) -> list[bytes]:
         """The keys of all values of checkpoints."""

@@ -53,7 +53,7 @@ def test_a_node_of_the_wrong_size_is_damage_of_the_structure(tmp_path: Path, cha
             struct.pack_into("=H", kept, size, length + change)
     data.write_bytes(kept)
 
-    assert lmdb.verify.verify(str(tmp_path / "store")) == []
+    assert lmdb.verify.verify(str(tmp_path / "store")) == []  # pyright: ignore[reportUnknownMemberType]  # untyped
     (problem,) = verify_store(tmp_path / "store").problems
     assert isinstance(problem, StructureDamaged)
     assert "do not lie side by side" in problem.why
