@@ -80,6 +80,7 @@ class Patient:
                 kept = txn.get(key, db=opened)
                 assert kept is not None
                 txn.put(key, change(bytes(kept)), db=opened)
+        LmdbStore.open(self.store).close()  # it notes that a transaction came between its own
 
     def values(self) -> list[bytes]:
         """The keys of all values of checkpoints."""

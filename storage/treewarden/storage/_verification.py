@@ -17,7 +17,7 @@ from treewarden.storage._contract import Snapshot, Table
 from treewarden.storage._errors import RowCorrupt
 from treewarden.storage._file_system import OnNetwork
 from treewarden.storage._lmdb_files import DATABASES, LAYOUT, find_problems, reading
-from treewarden.storage._lmdb_tables import Shelves, digest_of
+from treewarden.storage._lmdb_tables import Shelves, digest_of, stamp_problem
 from treewarden.storage._read_only import ReadOnly, open_read_only
 from treewarden.storage._shelf import QUARANTINED
 
@@ -155,6 +155,8 @@ def _report_on(source: ReadOnly) -> StoreReport:
             return StoreReport(source.directory, size, 0, 0, 0, 0, 0, tuple(problems))
         shelves = Shelves(source.directory, source.environment, txn)  # refuses what is no store of ours
         with reading(source.directory):
+            if (why := stamp_problem(txn, shelves.meta, last=txn.id())) is not None:
+                return StoreReport(source.directory, size, 0, 0, 0, 0, 0, (StructureDamaged(why),))
             walk = _Walk(source, txn)
             problems += walk.problems(shelves)
         return StoreReport(

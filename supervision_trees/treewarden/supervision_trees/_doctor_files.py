@@ -39,7 +39,7 @@ _ASIDE: Final = {"workspaces": "workspaces", "trash": "what was thrown away"}
 _REPLACED: Final = re.compile(r"store\.replaced-\d+")
 _UNFINISHED: Final = re.compile(r"\..+\.unfinished")  # a backup's scratch directory
 _BOUND: Final = re.compile(r"\.[0-9a-f]{8}")  # a console's socket, before it has its name
-_OF_A_COPY: Final = frozenset({"data.mdb", "lock.mdb"})
+_OF_A_COPY: Final = frozenset({"data.mdb", "lock.mdb", "sealed"})
 _CONNECT_WITHIN: Final = 1.0  # seconds
 
 T = TypeVar("T")

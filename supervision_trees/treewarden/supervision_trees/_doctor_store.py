@@ -37,6 +37,7 @@ from treewarden.storage import (
     StoreReader,
     StoreReport,
     StoreUnusable,
+    StructureDamaged,
     Table,
     VersionTooNew,
     back_up,
@@ -45,7 +46,6 @@ from treewarden.storage import (
 )
 from treewarden.supervision_trees._doctor_facts import (
     CHECKPOINT_KEY,
-    LONGEST_KEY,
     Area,
     CheckpointFact,
     CheckpointState,
@@ -65,6 +65,8 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 """What is done, how much of it, and of how much; bytes are "copied", all else is counted."""
 
 COPY_PREFIX: Final = "treewarden-doctor-"  # of a directory where temporary files are
+_UNREAD: Final = "its store cannot be read"
+_ROWS_AT_ONCE: Final = 256
 _DATA: Final = "data.mdb"
 
 
@@ -133,13 +135,27 @@ def _absent(store: Path) -> StoreAbsent:
 
 def _look(store: Path, copy: Path, progress: Progress | None) -> StoreLook:
     try:
+        # Before the copy, for that is a new file: what is wrong with this one's meta pages is not in it.
+        first = verify_store(store, on_network=OnNetwork.ALLOW)
+        if not first.is_readable:
+            return _damaged(first)
         back_up(store, copy, progress=None if progress is None else lambda done, of: progress("copied", done, of))
     except CopyFailed as failed:
         return _look_in_place(store, (_no_copy(str(failed)),), None)
     except StoreUnusable as refused:
         return _look_at_refused(store, refused)
-    look = _look_at_copy(copy, progress)
+    except OSError as error:
+        return StoreLook(StoreRefused(str(error), f"give this user access to {store}"), unseen=(_no_id(_UNREAD),))
+    try:
+        look = _look_at_copy(copy, progress)
+    except StoreUnusable as error:  # what no walk over pages shows: a search for a key goes astray
+        return _damaged(first, error.found)
     return _with_reader(store, look)
+
+
+def _damaged(report: StoreReport, *found: str) -> StoreLook:
+    problems = (*report.problems, *map(StructureDamaged, found))
+    return StoreLook(StoreSeen(problems), unseen=(_no_id("its store is damaged"),), how="in place")
 
 
 def _no_copy(why: str) -> Unseen:
@@ -152,14 +168,14 @@ def _look_at_refused(store: Path, refused: StoreUnusable) -> StoreLook:
         report = verify_store(store, on_network=OnNetwork.ALLOW)
     except (StoreUnusable, OSError) as error:
         first = error if isinstance(error, StoreUnusable) else refused
-        return StoreLook(StoreRefused(first.found, first.remedy), unseen=(_no_id("its store cannot be read"),))
+        return StoreLook(StoreRefused(first.found, first.remedy), unseen=(_no_id(_UNREAD),))
     if not report.is_readable:
-        return StoreLook(StoreSeen(report.problems), unseen=(_no_id("its store is damaged"),), how="in place")
+        return _damaged(report)
     try:
         verify_store(store)
     except StoreUnusable as network:  # nothing but the network is left to refuse
         return _look_in_place(store, (_no_copy(network.found),), network.found)
-    return StoreLook(StoreRefused(refused.found, refused.remedy), unseen=(_no_id("its store cannot be read"),))
+    return StoreLook(StoreRefused(refused.found, refused.remedy), unseen=(_no_id(_UNREAD),))
 
 
 def _no_id(why: str) -> Unseen:
@@ -233,16 +249,15 @@ def _unneeded(copy: LmdbStore, report: StoreReport) -> tuple[int, int, frozenset
         for problem in report.problems
         if isinstance(problem, RowDamaged) and problem.table == Table.VALUES.value
     }
-    return swept.values_removed, swept.bytes_removed, frozenset(key for key in damaged if not _is_there(copy, key))
+    return swept.values_removed, swept.bytes_removed, frozenset(damaged.difference(_keys(copy)))
 
 
-def _is_there(store: LmdbStore, key: bytes) -> bool:
-    if len(key) > LONGEST_KEY:  # no row can be asked for under it
-        return True
-    try:
-        return store.row(Table.VALUES, key) is not None
-    except RowCorrupt:
-        return True
+def _keys(store: LmdbStore) -> Iterator[bytes]:
+    """The keys of all values, damaged ones too: `row` would not say that there is none where one is damaged."""
+    after = b""
+    while rows := store.rows(Table.VALUES, after=after, limit=_ROWS_AT_ONCE):
+        yield from (row.key for row in rows)
+        after = rows[-1].key
 
 
 # In place
@@ -252,7 +267,7 @@ def _look_in_place(store: Path, unseen: tuple[Unseen, ...], network: str | None)
     try:
         report = verify_store(store, on_network=OnNetwork.ALLOW)
         if not report.is_readable:
-            return StoreLook(StoreSeen(report.problems, network=network), unseen=(_no_id("its store is damaged"),))
+            return _damaged(report)
         records = _Records(report, network)
         with StoreReader.open(store, on_network=OnNetwork.ALLOW) as reader:
             store_id = reader.store_id
