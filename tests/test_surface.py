@@ -14,7 +14,7 @@ STORAGE = frozenset(
     CheckpointDiff CheckpointMissing Checkpoints CheckpointStatistics CheckpointStatus CheckpointSweep
     CommitFailed compact CompactionReport Content ContentDamaged CopyFailed CutJournal DamagedEvent diff
     Discard DropRow DurableChange EventJournal EventPages EventsKept Holder HolderIdentity Journal
-    JournalDamage JournalEntry KeptEvent KeptMailbox KeptTimer leftovers LmdbStore MAILBOX_MARK mailbox_path
+    is_within JournalDamage JournalEntry KeptEvent KeptMailbox KeptTimer leftovers LmdbStore MAILBOX_MARK mailbox_path
     MAILBOX_SCHEMA MemoryStore Migrations NameDamaged OldestReader OnNetwork Operation OperationRefused
     OwnerLock pack Packed PruneReport Put PutRow Quarantine read_mailbox RecordDamaged RecordTooNew
     Recovered restore restore_operations RestorePlan RestoreReport RowCorrupt RowDamaged SchemaTooNew

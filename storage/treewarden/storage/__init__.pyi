@@ -10,6 +10,7 @@ from ._checkpoint_content import DurableChange as DurableChange
 from ._checkpoint_content import HolderIdentity as HolderIdentity
 from ._checkpoint_content import KeptTimer as KeptTimer
 from ._checkpoint_content import diff as diff
+from ._checkpoint_content import is_within as is_within
 from ._checkpoint_row import Checkpoint as Checkpoint
 from ._checkpoint_row import CheckpointStatus as CheckpointStatus
 from ._checkpoint_row import Trigger as Trigger

@@ -41,6 +41,7 @@ from treewarden.storage import (
     SnapshotStore,
     Trigger,
     diff,
+    is_within,
     restore_operations,
 )
 from treewarden.supervision_trees._control import (
@@ -222,7 +223,7 @@ class Checkpointing:
         found, content, skipped = self._wanted(path, number)
         current = self._current()
         plan = restore_operations(content, current=current, holder_is_alive=_is_alive)
-        within = {each for each in (*current, *content.runtime) if each == path or each.startswith(path + "/")}
+        within = {each for each in (*current, *content.runtime) if is_within(each, path)}
         operations = [*plan.operations, self._checkpoints.note_recovery(found.number, self._clock.wall())]
         try:
             self._snapshots.replace([ActorPath(each) for each in within], operations)
@@ -251,9 +252,9 @@ class Checkpointing:
             found, content, skipped = newest.checkpoint, newest.content, newest.skipped
         else:
             found, content, skipped = self._checkpoints.get(number), self._checkpoints.load(number), ()
-        if path != content.scope and not path.startswith(content.scope + "/"):
+        if not is_within(path, content.scope):
             raise CommandRefused(f"checkpoint {found.number} is of {content.scope}, expected one with {path} in it")
-        below = {each: entry for each, entry in content.runtime.items() if each == path or each.startswith(path + "/")}
+        below = {each: entry for each, entry in content.runtime.items() if is_within(each, path)}
         if not below:
             raise CommandRefused(f"checkpoint {found.number} of {content.scope} has nothing at {path}")
         return found, replace(content, scope=path, runtime=below), skipped
@@ -263,7 +264,7 @@ class Checkpointing:
         for row in reversed(self._checkpoints.all()):
             if isinstance(row, RowCorrupt) or row.status is not CheckpointStatus.COMPLETED:
                 continue
-            if path == row.scope or path.startswith(row.scope + "/"):
+            if is_within(path, row.scope):
                 return row.scope
         raise CheckpointMissing(f"completed checkpoint with {path} in it")
 

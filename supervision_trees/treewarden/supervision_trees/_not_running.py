@@ -18,6 +18,7 @@ from treewarden.storage import (
     SnapshotCorrupt,
     SnapshotMissing,
     SnapshotStore,
+    is_within,
     pack,
     read_mailbox,
 )
@@ -33,7 +34,7 @@ def with_stored(store: SnapshotStore, scope: ActorPath, running: Mapping[str, Ac
         StoreError: the store cannot be read.
     """
     entries = dict(running)
-    stored = sorted(path for path in store.paths() if path == scope or path.startswith((f"{scope}/", f"{scope}#")))
+    stored = sorted(path for path in store.paths() if is_within(path, scope))
     for path in stored:  # a mailbox comes after its actor: "#" ends the path
         if path.endswith(MAILBOX_MARK):
             _add_mailbox(store, path, entries)
