@@ -13,8 +13,8 @@ STORAGE = frozenset(
     ActorChange ActorEntry ActorPart Append back_up BackupReport ChangeKind Checkpoint CheckpointCorrupt
     CheckpointDiff CheckpointMissing Checkpoints CheckpointStatistics CheckpointStatus CheckpointSweep
     CommitFailed compact CompactionReport Content ContentDamaged CopyFailed CutJournal DamagedEvent diff
-    Discard DropRow DurableChange EventJournal EventPages EventsKept Holder HolderIdentity Journal
-    is_within JournalDamage JournalEntry KeptEvent KeptMailbox KeptTimer leftovers LmdbStore MAILBOX_MARK mailbox_path
+    Discard DropRow DurableChange EventJournal EventPages EventsKept Holder HolderIdentity is_within Journal
+    JournalDamage JournalEntry KeptEvent KeptMailbox KeptTimer leftovers LmdbStore MAILBOX_MARK mailbox_path
     MAILBOX_SCHEMA MemoryStore Migrations NameDamaged OldestReader OnNetwork Operation OperationRefused
     OwnerLock pack Packed PruneReport Put PutRow Quarantine read_mailbox RecordDamaged RecordTooNew
     Recovered restore restore_operations RestorePlan RestoreReport RowCorrupt RowDamaged SchemaTooNew

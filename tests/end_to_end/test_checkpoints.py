@@ -155,4 +155,4 @@ def test_bad_input_gets_one_message_and_changes_nothing(cli: Any, up: Callable[[
 def test_without_a_store_a_look_says_what_is_missing(cli: Any, tmp_path: Path) -> None:
     done = cli.run("checkpoint", "list")
 
-    assert (done.returncode, "there is no store in" in done.stderr) == (1, True)
+    assert (done.returncode, "no store in it" in done.stderr) == (1, True)

@@ -271,7 +271,7 @@ def test_a_backup_is_refused_inside_the_store_and_below_nothing(store: Path, tmp
     with pytest.raises(StoreUnusable, match="there is no store"):
         back_up(tmp_path / "nothing", tmp_path / "backup")
 
-    assert names_in(store) == {"data.mdb", "lock.mdb"}
+    assert names_in(store) == {"data.mdb", "lock.mdb", "sealed"}
     assert names_in(tmp_path) == {"state"}
 
 
@@ -369,7 +369,7 @@ def test_a_compacted_store_is_smaller_and_goes_on_where_it_was(
     assert again.commit([Put("/new", "s", 1, 1, None)]).result(10) == 8
     again.close()
     assert verify_store(store).problems == ()
-    assert names_in(store) == {"data.mdb", "lock.mdb"}
+    assert names_in(store) == {"data.mdb", "lock.mdb", "sealed"}
 
 
 def kept_of(store: LmdbStore) -> dict[str, object]:
@@ -417,7 +417,7 @@ def test_a_broken_store_is_not_compacted(store: Path, owner: OwnerLock) -> None:
         compact(store, owner=owner)
 
     assert (store / "data.mdb").read_bytes() == broken
-    assert names_in(store) == {"data.mdb", "lock.mdb"}
+    assert names_in(store) == {"data.mdb", "lock.mdb", "sealed"}
 
 
 # Restore

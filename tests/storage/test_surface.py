@@ -90,6 +90,7 @@ def test_the_public_names_are_these() -> None:
         "back_up",
         "compact",
         "diff",
+        "is_within",
         "leftovers",
         "mailbox_path",
         "pack",
