@@ -165,6 +165,16 @@ def test_where_no_store_is_nothing_is_made(
     assert {each.name for each in tmp_path.iterdir()} == {"state"}
 
 
+def test_a_backup_that_is_none_makes_no_state_directory(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no backup")
+    for name in ("nothing", "file"):
+        code, out, err = store("restore", str(tmp_path / name), on=tmp_path / "new")
+
+        assert (code, out) == (1, "")
+        assert "there is no store" in err
+        assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize("command", ["compact", "restore"])
 def test_what_replaces_the_store_is_refused_while_a_runtime_owns_it(
     command: str, store: Store, state: Path, tmp_path: Path, owned: None

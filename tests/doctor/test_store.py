@@ -312,6 +312,21 @@ def test_where_no_store_is_none_is_made(tmp_path: Path, patient: Any) -> None:
     assert not patient.state.exists()
 
 
+def test_a_directory_that_was_never_a_state_directory_is_left_as_it_is(tmp_path: Path, patient: Any) -> None:
+    """A slip in `--state` must not close somebody's home, or /etc, to all others."""
+    patient.state = patient.state.with_name("home")
+    patient.state.mkdir()
+    patient.state.chmod(0o755)
+    (patient.state / "notes.txt").write_text("mine")
+
+    assert patient.findings() == [("store-missing", "damage", None)]
+    assert patient.rehearse().results == ()
+    assert patient.treat().results == ()
+
+    assert patient.state.stat().st_mode & 0o777 == 0o755
+    assert [each.name for each in patient.state.iterdir()] == ["notes.txt"]
+
+
 def test_a_creation_that_was_killed_loses_nothing(patient: Any) -> None:
     shutil.rmtree(patient.store)
     (patient.store / "creating").mkdir(parents=True)

@@ -132,7 +132,9 @@ BAD = (
     (("restore", "/dev/a", "--number", "0"), 2, "greater than or equal to 1"),
     (("restore", "/elsewhere"), 1, "there is no completed checkpoint with /elsewhere in it"),
     (("prune", "--older-than", "soon"), 2, "'soon'"),
-    (("list", "not a path"), 1, "not a path"),
+    (("list", "not a path"), 2, "not a path"),
+    (("show", "18446744073709551616"), 2, "less than or equal to"),
+    (("restore", "/dev/a", "--number", "18446744073709551616"), 2, "less than or equal to"),
 )
 
 
@@ -155,4 +157,15 @@ def test_bad_input_gets_one_message_and_changes_nothing(cli: Any, up: Callable[[
 def test_without_a_store_a_look_says_what_is_missing(cli: Any, tmp_path: Path) -> None:
     done = cli.run("checkpoint", "list")
 
-    assert (done.returncode, "no store in it" in done.stderr) == (1, True)
+    assert (done.returncode, "there is no store in" in done.stderr) == (1, True)
+
+
+def test_where_the_file_of_the_store_was_deleted_a_look_makes_no_empty_one(cli: Any) -> None:
+    store = cli.state / "store"
+    store.mkdir(parents=True)
+
+    for words in (("checkpoint", "list"), ("checkpoint", "prune"), ("events",)):
+        done = cli.run(*words)
+
+        assert (words, done.returncode, done.stdout) == (words, 1, "")
+    assert list(store.iterdir()) == []

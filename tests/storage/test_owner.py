@@ -187,6 +187,19 @@ def test_no_line_makes_a_look_fail_otherwise(tmp_path_factory: pytest.TempPathFa
         lock.release()
 
 
+def test_a_directory_with_other_things_in_it_is_not_closed_to_others(tmp_path: Path) -> None:
+    (tmp_path / "somebody's work").touch()
+    tmp_path.chmod(0o755)
+
+    with pytest.raises(StoreUnusable, match="it has \"somebody's work\" in it and nothing of a runtime's"):
+        OwnerLock.acquire(tmp_path, ME)
+
+    assert (stat.S_IMODE(tmp_path.stat().st_mode), [each.name for each in tmp_path.iterdir()]) == (
+        0o755,
+        ["somebody's work"],
+    )
+
+
 def test_the_directory_is_made_private_and_an_open_one_is_tightened(tmp_path: Path) -> None:
     new, old = tmp_path / "new", tmp_path / "old"
     old.mkdir()

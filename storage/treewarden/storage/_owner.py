@@ -23,6 +23,7 @@ from treewarden.storage._errors import StoreLocked, StoreUnusable
 __all__ = ["Holder", "OwnerLock"]
 
 _FILE: Final = "owner"
+_OURS: Final = frozenset({_FILE, "store"})  # of a directory that has one of these a runtime was the owner once
 _LONGEST_LINE: Final = 65536
 _YEAR_10000: Final = 253402300800  # wall seconds; later times cannot be shown
 # How often a look and an acquisition step aside for each other. What they wait for lasts
@@ -60,7 +61,7 @@ class OwnerLock:
     def acquire(cls, state_dir: Path, holder: Holder) -> "OwnerLock":
         """Own `state_dir` in the name of `holder`; make it, mode 0700, if it is not there.
 
-        A directory of this user that others may enter is tightened to 0700.
+        A directory of this user that others may enter is tightened to 0700, if it is empty or a runtime's.
 
         Raises:
             StoreLocked: another runtime owns it; the error names that holder.
@@ -187,6 +188,7 @@ def _open_private(state_dir: Path) -> tuple[int, int]:
         found = os.fstat(directory)
         _refuse_foreign(state_dir, found.st_uid)
         if stat.S_IMODE(found.st_mode) & 0o077:
+            _refuse_used(state_dir, directory)
             os.fchmod(directory, 0o700)
         line = os.open(_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
     except BaseException:
@@ -201,6 +203,17 @@ def _refuse_foreign(state_dir: Path, uid: int) -> None:
             state_dir,
             f"it belongs to uid {uid}, this process runs as uid {os.geteuid()}",
             "name a state directory of your own",
+        )
+
+
+def _refuse_used(state_dir: Path, directory: int) -> None:
+    """A directory that others may enter and that is full of other things is not closed to them: it may be a home, or /etc."""
+    names = set(os.listdir(directory))
+    if names and not names & _OURS:
+        raise StoreUnusable(
+            state_dir,
+            f"others may enter it, and it has {sorted(names)[0]!r} in it and nothing of a runtime's",
+            "name a directory for the state alone, or close this one to others first: chmod 700",
         )
 
 

@@ -18,7 +18,7 @@ from treewarden.supervision_trees._ports import own_store
 from treewarden.supervision_trees._root import ROOT_PARENT
 from treewarden.supervision_trees.telemetry import EventHub, LogLines
 
-__all__ = ["SYSTEM", "checkpoints_at_rest", "own_log", "store_at_rest"]
+__all__ = ["SYSTEM", "checkpoints_at_rest", "has_store", "own_log", "store_at_rest"]
 
 SYSTEM: Final = ChildId("system")  # the supervisor of a runtime's own parts
 
@@ -26,6 +26,11 @@ SYSTEM: Final = ChildId("system")  # the supervisor of a runtime's own parts
 def own_log(logs: LogLines) -> Log:
     """The log of a runtime itself."""
     return logs.of_actor(child_path(ROOT_PARENT, SYSTEM))
+
+
+def has_store(state_dir: Path) -> bool:
+    """Whether a store is in `state_dir`. An empty directory of that name is none: its file was lost, or never made."""
+    return (state_dir / "store" / "data.mdb").is_file()
 
 
 @contextlib.contextmanager
@@ -37,9 +42,9 @@ def store_at_rest(state_dir: Path, *, purpose: str) -> Generator[tuple[SnapshotS
         StoreUnusable: there is no store, or it cannot be used.
     """
     directory, clock = state_dir.absolute(), SystemClock()
-    if not (directory / "store").is_dir():  # a look must not make one
+    if not has_store(directory):  # a look must not make one
         raise StoreUnusable(
-            directory, "no store in it", "name the state directory of a tree that has run (--state DIR)"
+            directory, "there is no store in it", "name the state directory of a tree that has run (--state DIR)"
         )
     with contextlib.ExitStack() as closers:
         hub = EventHub(clock, first=None)

@@ -75,7 +75,7 @@ def treat(state_dir: Path, *, clock: Clock, progress: Progress | None = None) ->
         StoreUnusable: it cannot be owned, being another user's.
     """
     state_dir = state_dir.absolute()
-    if not state_dir.is_dir():  # owning would make it
+    if not state_dir.is_dir() or not _is_of_a_runtime(state_dir):  # owning would make it, or close it to others
         return examine(state_dir)
     with contextlib.ExitStack() as closers:
         before, root = _owner(state_dir), file_at(state_dir)  # owning changes both
@@ -140,6 +140,8 @@ def _visit(state_dir: Path, owner: _Owner, progress: Progress | None, *, root: F
     except OSError as error:  # a directory above it is closed
         refused = StoreRefused(str(error), f"give uid {facts.uid} access to {state_dir}")
         return Visit(diagnose(replace(facts, exists=True, store=refused)), (), "unreadable", "nothing")
+    if not _is_of_a_runtime(state_dir):  # its modes and files are somebody else's business
+        return Visit(diagnose(replace(facts, exists=True)), (), "missing", "nothing")
     files = FileLook(state_dir)
     store = look_at_store(state_dir / _STORE, progress=progress)
     facts = Facts(
@@ -162,6 +164,15 @@ def _visit(state_dir: Path, owner: _Owner, progress: Progress | None, *, root: F
     facts = replace(facts, unseen=(*unseen, *files.unseen))
     pid = None if owner.owner is None else owner.owner.pid
     return Visit(diagnose(facts), (), _state(facts), store.how, owner.runs, pid)
+
+
+def _is_of_a_runtime(state_dir: Path) -> bool:
+    """Whether something in it says that a runtime ever owned it: else the directory is a slip of whoever named it."""
+    try:
+        names = {each.name for each in state_dir.iterdir()}
+    except OSError:
+        return True  # nobody can tell; the look says what is refused
+    return not names.isdisjoint({"owner", _STORE, f"{_STORE}.restored"})
 
 
 def _state(facts: Facts) -> str:

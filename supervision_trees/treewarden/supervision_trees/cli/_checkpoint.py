@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, cast
 
 import typer
 
-from treewarden.supervision_trees.cli._options import ActorArgument, AsJson, StateDir, duration
+from treewarden.supervision_trees.cli._options import ActorArgument, AsJson, StateDir, actor_path, duration
 from treewarden.supervision_trees.cli._output import print_document, print_table, print_text
 
 if TYPE_CHECKING:
@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["CHECKPOINT"]
 
 _STATE: Final = Path(".treewarden")
+_HIGHEST: Final = 2**63 - 1  # that a number may be
 _SOON: Final = 30.0  # seconds for an answer besides what the tree may stand still
 
-_Number: TypeAlias = Annotated[int, typer.Argument(metavar="NUMBER", min=1, help="A checkpoint, as `list` shows it.")]
+_Number: TypeAlias = Annotated[
+    int, typer.Argument(metavar="NUMBER", min=1, max=_HIGHEST, help="A checkpoint, as `list` shows it.")
+]
 _Execute: TypeAlias = "Callable[[CheckpointCommand], CheckpointDocument]"
 
 CHECKPOINT: Final = typer.Typer(
@@ -73,7 +76,9 @@ def create(
 
 @CHECKPOINT.command("list")
 def list_(
-    path: Annotated[str | None, typer.Argument(metavar="[PATH]", help="Only those of this subtree.")] = None,
+    path: Annotated[
+        str | None, typer.Argument(metavar="[PATH]", parser=actor_path, help="Only those of this subtree.")
+    ] = None,
     *,
     state: StateDir = _STATE,
     as_json: AsJson = False,
@@ -137,7 +142,9 @@ def restore(
     *,
     number: Annotated[
         int | None,
-        typer.Option("--number", metavar="NUMBER", min=1, help="Which one; the newest good one if not given."),
+        typer.Option(
+            "--number", metavar="NUMBER", min=1, max=_HIGHEST, help="Which one; the newest good one if not given."
+        ),
     ] = None,
     state: StateDir = _STATE,
     as_json: AsJson = False,

@@ -84,14 +84,15 @@ def events(
 @contextmanager
 def _source(state_dir: Path, *, follow: bool) -> Generator[_Read]:
     """Where to read from."""
-    from treewarden.supervision_trees.cli._connection import ANSWER_WITHIN, open_console  # noqa: PLC0415 - not for --help
+    from treewarden.supervision_trees._at_rest import has_store  # noqa: PLC0415 - not for --help
+    from treewarden.supervision_trees.cli._connection import ANSWER_WITHIN, open_console  # noqa: PLC0415
     from treewarden.supervision_trees.console import RuntimeNotRunning  # noqa: PLC0415
 
     with ExitStack() as closers:
         try:
             console = closers.enter_context(open_console(state_dir))
         except RuntimeNotRunning as error:
-            if not (state_dir / "store").is_dir():
+            if not has_store(state_dir):
                 raise
             if follow:
                 raise Failed(

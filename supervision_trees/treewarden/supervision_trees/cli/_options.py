@@ -5,10 +5,11 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-__all__ = ["ActorArgument", "AsJson", "FileArgument", "Follow", "StateDir", "Within", "duration"]
+__all__ = ["ActorArgument", "AsJson", "FileArgument", "Follow", "StateDir", "Within", "actor_path", "duration"]
 
 
-def _actor_path(text: str) -> str:
+def actor_path(text: str) -> str:
+    """The path of an actor, as people write it; a parser for an argument."""
     from treewarden.actors import parse_path  # noqa: PLC0415 - not for --help
 
     try:
@@ -34,7 +35,7 @@ AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON for 
 Follow: TypeAlias = Annotated[bool, typer.Option("--follow", "-f", help="Go on as more comes, until Ctrl-C.")]
 FileArgument: TypeAlias = Annotated[Path, typer.Argument(metavar="FILE", help="A tree definition.")]
 ActorArgument: TypeAlias = Annotated[
-    str, typer.Argument(metavar="PATH", parser=_actor_path, help="An actor, such as /dev/api or dev/api.")
+    str, typer.Argument(metavar="PATH", parser=actor_path, help="An actor, such as /dev/api or dev/api.")
 ]
 Within: TypeAlias = Annotated[
     float, typer.Option("--within", metavar="SECONDS", min=0.1, help="How long to wait for it.", show_default=True)

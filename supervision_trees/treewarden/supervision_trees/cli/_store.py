@@ -56,6 +56,8 @@ def restore(backup: _Backup, *, state: StateDir = _STATE, as_json: AsJson = Fals
     """Put a backup in the place of the store, which is kept beside it; no runtime may run."""
     from treewarden.storage import restore as put_back  # noqa: PLC0415 - not for --help
 
+    if not (backup / "data.mdb").is_file():  # owning the state directory would make it, or close it to others
+        raise Failed(f"there is no store in {backup}; name the directory that `treewarden store backup` made")
     with _owning(state, "restore") as owner, _progress() as progress:
         report = put_back(backup, state / _STORE, owner=owner, progress=progress)
     if as_json:
