@@ -212,7 +212,7 @@ def _refuse_used(state_dir: Path, directory: int) -> None:
     if names and not names & _OURS:
         raise StoreUnusable(
             state_dir,
-            f"others may enter it, and it has {sorted(names)[0]!r} in it and nothing of a runtime's",
+            f"others may enter it, and it has {min(names)!r} in it and nothing of a runtime's",
             "name a directory for the state alone, or close this one to others first: chmod 700",
         )
 
