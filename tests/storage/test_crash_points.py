@@ -194,7 +194,7 @@ def test_a_compaction_that_died_left_one_whole_file(
 
     assert verify_store(state / "store").problems == ()
     assert kept_in(state / "store", open_store) == "old"
-    assert names_in(state / "store") == {"data.mdb", "lock.mdb"}
+    assert names_in(state / "store") == {"data.mdb", "lock.mdb", "sealed"}
     assert names_in(state) == {"owner", "store"}
 
 

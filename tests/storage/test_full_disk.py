@@ -67,7 +67,7 @@ def test_a_store_is_not_created_on_a_full_disk_and_is_when_there_is_room(on_smal
         "creation": "refused, mend the room",
         "creation again": "refused, mend the room",
         "creation after": "after",
-        "files": "['data.mdb', 'lock.mdb']",
+        "files": "['data.mdb', 'lock.mdb', 'sealed']",
     }
 
 

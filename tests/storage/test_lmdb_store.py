@@ -54,9 +54,11 @@ def test_two_stores_have_two_ids(tmp_path: Path, open_store: OpenStore) -> None:
 
 
 def test_written_at_is_the_wall_time_of_the_call(tmp_path: Path, open_store: OpenStore, put: MakePut) -> None:
-    times = iter([5.0, 6.5])
-    store = open_store(tmp_path, wall=lambda: next(times))
+    now = 0.0
+    store = open_store(tmp_path, wall=lambda: now)
+    now = 5.0
     store.commit([put("/a"), put("/b")]).result(10)
+    now = 6.5
     store.commit([put("/b")]).result(10)
 
     assert (store.latest("/a").written_at, store.latest("/b").written_at) == (5.0, 6.5)
@@ -224,7 +226,7 @@ def test_a_creation_that_was_killed_is_begun_anew(tmp_path: Path, open_store: Op
     (tmp_path / "creating" / "data.mdb").write_bytes(b"half")
     open_store(tmp_path).close()
 
-    assert {"data.mdb", "lock.mdb"} == {each.name for each in tmp_path.iterdir()}
+    assert {"data.mdb", "lock.mdb", "sealed"} == {each.name for each in tmp_path.iterdir()}
 
 
 def test_a_damaged_name_is_read_from_the_record_itself(tmp_path: Path, open_store: OpenStore, put: MakePut) -> None:
