@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -119,6 +120,8 @@ def test_every_look_works_on_a_tree_at_rest_and_in_words(cli: Any, up: Callable[
 
     assert ("completed" in listed, "manual" in listed) == (True, True)
     assert ("/dev/a" in shown, "counting:Counter" in shown) == (True, True)
+    assert re.search(r"created_at +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\n", shown)
+    assert re.search(r"paused +0\.\d{6} s\n", shown)
     assert same == "4 actors unchanged\n"
     assert pruned == "0 checkpoints removed, 0 bytes freed, 1 kept\n"
     refused = cli.run("checkpoint", "create", "/dev")

@@ -105,7 +105,7 @@ def show(number: _Number, *, state: StateDir = _STATE, as_json: AsJson = False) 
     if as_json:
         print_document(found)
         return
-    facts = [(name, _shown(value)) for name, value in found.items() if name not in {"contents", "durable"}]
+    facts = [(name, _fact(name, value)) for name, value in found.items() if name not in {"contents", "durable"}]
     facts += [(f"durable {name}", _shown(value)) for name, value in found.get("durable", {}).items()]
     print_table(("FACT", "VALUE"), facts)
     contents = found.get("contents", [])
@@ -228,6 +228,18 @@ def _row(row: "dict[str, Any]") -> list[str]:
 
 def _time(wall: float | None) -> str:
     return "" if wall is None else datetime.fromtimestamp(wall).astimezone().isoformat(sep=" ", timespec="seconds")[:19]
+
+
+def _fact(name: str, value: Any) -> str:
+    match name:
+        case "created_at" | "confirmed_at":
+            return _time(value)
+        case "recoveries":
+            return ", ".join(_time(at) for at in value)
+        case "paused":
+            return f"{value:.6f} s"
+        case _:
+            return _shown(value)
 
 
 def _shown(value: object) -> str:
