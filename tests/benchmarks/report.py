@@ -20,7 +20,7 @@ INTRODUCTION: Final = """\
 
 <!-- Written by `tests/benchmarks/run.py --write`; what is changed here by hand is lost with the next run. -->
 
-What the message path, supervision and managed processes cost, measured beside other actor
+What the message path, supervision, managed processes and the store cost, measured beside other actor
 libraries in one run. Figures are of one machine at one time: compare those of one table only, and
 measure on yours before you rely on any. To do so, from a clone of the repository:
 
