@@ -137,10 +137,10 @@ def test_the_copy_of_a_killed_doctor_is_a_leftover_and_that_of_a_living_one_is_n
 def test_a_reader_that_was_killed_is_let_go(patient: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its slot is cleared by whoever opens the store alone, so somebody else has it open here."""
     program = (
-        "import sys, time; from pathlib import Path\n"
+        "import signal, sys; from pathlib import Path\n"
         "from treewarden.storage._read_only import open_read_only\n"
         "with open_read_only(Path(sys.argv[1])) as source, source.transaction():\n"
-        "    print('reading', flush=True); time.sleep(60)\n"
+        "    print('reading', flush=True); signal.pause()\n"
     )
     readers = [
         subprocess.Popen([sys.executable, "-c", program, patient.store], stdout=subprocess.PIPE, text=True)

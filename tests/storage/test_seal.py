@@ -101,8 +101,8 @@ def test_a_killed_owner_leaves_no_seal_that_holds(
     writer = start_program("endless_writer.py", str(closed), "0")
     for _ in range(50):
         assert writer.stdout.readline()  # type: ignore[attr-defined]  # a Popen
-    writer.kill()  # type: ignore[attr-defined]
-    writer.wait()  # type: ignore[attr-defined]
+    writer.kill()  # type: ignore[attr-defined]  # a Popen
+    writer.wait()  # type: ignore[attr-defined]  # a Popen
 
     open_store(closed)
 

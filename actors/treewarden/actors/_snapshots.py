@@ -140,12 +140,7 @@ class Snapshots:
             StoreError: the medium refused; nothing was forgotten.
         """
         self._settle(path)
-        with self._lock:
-            if path in self._claims:
-                raise StateInUse(path)
-            commit = self._hand_in(path, None, [Discard(path), Discard(mailbox_path(path))])
-        self._forget_when_done(path, commit)
-        _wait(commit)
+        self.replace((path,), [Discard(path), Discard(mailbox_path(path))])
 
     def replace(self, paths: Collection[ActorPath], operations: Sequence[Operation]) -> None:
         """Carry out `operations`, which write the states of `paths` and nobody else's; return once they are durable.

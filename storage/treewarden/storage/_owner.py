@@ -89,12 +89,9 @@ class OwnerLock:
             StoreLocked: somebody owns it, but the line that names the holder cannot be read.
             StoreUnusable: this user may not look.
         """
-        try:
-            directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except (FileNotFoundError, NotADirectoryError):
+        directory = _open_to_look(state_dir)
+        if directory is None:
             return None
-        except OSError as error:
-            raise _unusable(state_dir, error) from error
         try:
             for _ in range(_PATIENCE):
                 if _flock(directory, fcntl.LOCK_SH):
@@ -115,12 +112,9 @@ class OwnerLock:
         Raises:
             StoreUnusable: this user may not look.
         """
-        try:
-            directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except (FileNotFoundError, NotADirectoryError):
+        directory = _open_to_look(state_dir)
+        if directory is None:
             return None
-        except OSError as error:
-            raise _unusable(state_dir, error) from error
         try:
             return _read_holder(directory)
         except OSError as error:
@@ -177,6 +171,16 @@ class OwnerLock:
         finally:
             os.close(line)
             os.close(directory)
+
+
+def _open_to_look(state_dir: Path) -> int | None:
+    """The directory, open; None if there is none."""
+    try:
+        return os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _unusable(state_dir, error) from error
 
 
 def _open_private(state_dir: Path) -> tuple[int, int]:

@@ -24,7 +24,6 @@ from treewarden.actors import (
     Snapshots,
     StateInUse,
     capture,
-    parse_path,
     take_cut,
 )
 from treewarden.actors.processes import ProcessIdentity, is_alive
@@ -53,6 +52,7 @@ from treewarden.supervision_trees._control import (
     PruneCheckpoints,
     RestoreCheckpoint,
     ShowCheckpoint,
+    path_in_command,
 )
 from treewarden.supervision_trees._kept_mailboxes import KeptMailboxes
 from treewarden.supervision_trees._not_running import with_stored
@@ -178,10 +178,10 @@ class Checkpointing:
         """
         match command:
             case CreateCheckpoint(path, within, durable):
-                taken = self.take(_path(path), Trigger.MANUAL, within=within, durable=durable)
+                taken = self.take(path_in_command(path), Trigger.MANUAL, within=within, durable=durable)
                 return CheckpointDocument(_row(taken))
             case ListCheckpoints(path):
-                rows = self._checkpoints.all(None if path is None else _path(path))
+                rows = self._checkpoints.all(None if path is None else path_in_command(path))
                 return CheckpointDocument({"checkpoints": [_row(row) for row in rows]})
             case ShowCheckpoint(number):
                 return self._show(number)
@@ -199,7 +199,7 @@ class Checkpointing:
                     }
                 )
             case RestoreCheckpoint(path, number):
-                return self._restore(_path(path), number)
+                return self._restore(path_in_command(path), number)
             case PruneCheckpoints(older_than):
                 return self.prune(older_than=older_than)
 
@@ -274,13 +274,6 @@ class Checkpointing:
         for found in self._store.scan():
             known[found.path] = None if isinstance(found, SnapshotCorrupt) else found.schema
         return known
-
-
-def _path(text: str) -> ActorPath:
-    try:
-        return parse_path(text)
-    except ValueError as error:
-        raise CommandRefused(str(error)) from None
 
 
 def _row(row: Checkpoint | RowCorrupt) -> dict[str, object]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Final, TypeAlias, final
 
-from treewarden.actors import TreewardenError
+from treewarden.actors import ActorPath, TreewardenError, parse_path
 from treewarden.supervision_trees._inspect import CrashView
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "StopActor",
     "StopTree",
     "TreePlan",
+    "path_in_command",
 ]
 
 LONGEST_DEFINITION: Final = 1_000_000
@@ -49,6 +50,14 @@ LONGEST_DEFINITION: Final = 1_000_000
 
 class CommandRefused(TreewardenError):
     """The command was not carried out; the message says why and what would be right."""
+
+
+def path_in_command(text: str) -> ActorPath:
+    """The path that `text` means; `CommandRefused` if it is none."""
+    try:
+        return parse_path(text)
+    except ValueError as error:
+        raise CommandRefused(str(error)) from None
 
 
 @final

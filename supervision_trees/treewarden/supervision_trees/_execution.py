@@ -17,7 +17,6 @@ from treewarden.actors import (
     Snapshots,
     StateInUse,
     child_path,
-    parse_path,
 )
 from treewarden.actors.processes import ProcessSystem, tail
 from treewarden.storage import StoreError
@@ -47,6 +46,7 @@ from treewarden.supervision_trees._control import (
     StartActor,
     StopActor,
     StopTree,
+    path_in_command,
 )
 from treewarden.supervision_trees._errors import NotFound
 from treewarden.supervision_trees._event_reading import EventReading
@@ -147,7 +147,7 @@ class CommandExecution:
             raise CommandRefused(str(error)) from error
 
     def _locate(self, text: str) -> tuple["SupervisorHandle", ChildId]:
-        path = _path(text)
+        path = path_in_command(text)
         parent, _, child = path.rpartition("/")
         if path == self._root:
             raise CommandRefused(f"{path} is the root, expected one of its children; `treewarden down` stops the tree")
@@ -232,20 +232,13 @@ class CommandExecution:
         return find_actor(self._inspect().root, child_path(supervisor.path, child))
 
     def _read_log(self, command: ReadLog) -> LogRead:
-        path = _path(command.path)
+        path = path_in_command(command.path)
         log = self._processes.log_path(path)
         if not log.is_file():
             if find_actor(self._inspect().root, path) is None:
                 raise CommandRefused(f"there is no {path}; see `treewarden tree`")
             raise CommandRefused(f"{path} has no log at {log}; only processes that were started have one")
         return _read(log, command)
-
-
-def _path(text: str) -> ActorPath:
-    try:
-        return parse_path(text)
-    except ValueError as error:
-        raise CommandRefused(str(error)) from None
 
 
 def _read_crashes(supervisor: "SupervisorHandle", child: ChildId, now: float) -> CrashesRead:
